@@ -1,0 +1,170 @@
+"""fillbook.toml: defaults, overrides, and refusals that name the file, the key and the remedy."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from fillbook.ground.errors import ConfigError
+from fillbook.ground.settings import Settings, load_settings
+
+FULL = """
+[book]
+path = "month.db"
+
+[report]
+day_zone = "Europe/Berlin"
+currency = "USDC"
+
+[fold]
+method = "lifo"
+
+[[strategies.rules]]
+strategy = "maker"
+client_id_prefix = "mm-"
+
+[[strategies.rules]]
+strategy = "trend"
+account = "0xAbC"
+instrument = "BTC"
+
+[marks]
+max_age = "90s"
+
+[accounts.0xAbC]
+label = "main"
+capital = { USDC = 25000.10, BTC = "0.5" }
+
+[[import.map]]
+name = "desk"
+columns = { px = "price" }
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "fillbook.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_missing_file_is_a_complete_configuration(tmp_path: Path) -> None:
+    assert load_settings(tmp_path / "fillbook.toml", {}) == Settings()
+    assert load_settings(None, {}).book.path == "fillbook.db"
+
+
+def test_every_section_is_read(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, FULL), {})
+    assert settings.book.path == "month.db"
+    assert (settings.report.day_zone, settings.report.currency) == ("Europe/Berlin", "USDC")
+    assert settings.fold.method == "lifo"
+    assert [rule.strategy for rule in settings.strategies.rules] == ["maker", "trend"]
+    assert settings.marks.max_age_ns == 90 * 10**9
+    assert settings.label("0xAbC") == "main"
+    assert settings.label("0xother") == "0xother"
+    assert settings.imports.map == ({"name": "desk", "columns": {"px": "price"}},)
+
+
+def test_declared_capital_never_passes_through_a_float(tmp_path: Path) -> None:
+    capital = load_settings(written(tmp_path, FULL), {}).accounts["0xAbC"].capital
+    assert capital == {"USDC": Decimal("25000.10"), "BTC": Decimal("0.5")}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("FILLBOOK__BOOK__PATH", "/srv/a.db", lambda s: s.book.path == "/srv/a.db"),
+        ("FILLBOOK__FOLD__METHOD", "fifo", lambda s: s.fold.method == "fifo"),
+        ("FILLBOOK__REPORT__CURRENCY", "USD", lambda s: s.report.currency == "USD"),
+        ("FILLBOOK__MARKS__MAX_AGE", "2d", lambda s: s.marks.max_age == "2d"),
+        ("FILLBOOK__ACCOUNTS__0xAbC__LABEL", "x", lambda s: s.label("0xAbC") == "x"),
+        (
+            "FILLBOOK__ACCOUNTS__0xAbC__CAPITAL__USDC",
+            "1e6",
+            lambda s: s.accounts["0xAbC"].capital["USDC"] == 1_000_000,
+        ),
+        (
+            "FILLBOOK__STRATEGIES__RULES",
+            '[{strategy = "all", account = "0xAbC"}]',
+            lambda s: [rule.strategy for rule in s.strategies.rules] == ["all"],
+        ),
+    ],
+)
+def test_the_environment_beats_the_file(tmp_path: Path, name: str, value: str, read) -> None:  # type: ignore[no-untyped-def]
+    path = written(tmp_path, FULL)
+    assert not read(load_settings(path, {}))
+    assert read(load_settings(path, {name: value}))
+
+
+def test_an_override_keeps_its_neighbours(tmp_path: Path) -> None:
+    name = "FILLBOOK__ACCOUNTS__0xAbC__CAPITAL__USDC"
+    capital = load_settings(written(tmp_path, FULL), {name: "7"}).accounts["0xAbC"].capital
+    assert capital == {"USDC": Decimal(7), "BTC": Decimal("0.5")}
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "hint"),
+    [
+        ("[fold]\nmetod = 'fifo'", "`metod` in [fold]", "did you mean `method`?"),
+        ("[raport]\n", "`raport` in the top level", "did you mean `report`?"),
+        (
+            "[[strategies.rules]]\nstrategy = 'a'\nclient_prefix = 'b'",
+            "`client_prefix` in [strategies.rules]",
+            "did you mean `client_id_prefix`?",
+        ),
+        ("[accounts.a]\nlabell = 'b'", "`labell` in [accounts.a]", "did you mean `label`?"),
+        ("[book]\nxyzzy = 1", "`xyzzy` in [book]", "known here: path"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_name(
+    tmp_path: Path, text: str, key: str, hint: str
+) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path, {})
+    assert key in caught.value.what
+    assert caught.value.where == str(path)
+    assert caught.value.next_step == hint
+
+
+def test_an_unknown_key_in_the_environment_names_the_variable() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(None, {"FILLBOOK__FOLD__METOD": "fifo"})
+    assert caught.value.where == "FILLBOOK__FOLD__METOD"
+    assert caught.value.next_step == "did you mean `method`?"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[fold]\nmethod = 'hifo'", "fold.method"),
+        ("[marks]\nmax_age = 'soon'", "'soon' is not an age"),
+        ("[report]\nday_zone = 'Mars/Olympus'", "not a time zone"),
+        ("[[strategies.rules]]\nstrategy = 'a'", "a rule needs"),
+        ("[book]\npath = 3", "book.path"),
+        ("[accounts.a]\ncapital = { USD = 'lots' }", "accounts"),
+        ("[book\n", "this is not TOML"),
+    ],
+)
+def test_a_wrong_value_names_the_file_and_the_fault(tmp_path: Path, text: str, says: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path, {})
+    assert says in caught.value.what
+    assert caught.value.where == str(path)
+    assert caught.value.next_step
+
+
+def test_a_wrong_value_in_the_environment_names_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(written(tmp_path, FULL), {"FILLBOOK__FOLD__METHOD": "hifo"})
+    assert caught.value.where == "FILLBOOK__FOLD__METHOD"
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fillbook.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path, {})
+    assert caught.value.where == str(path)
