@@ -1,0 +1,1 @@
+"""From claims to ordered money events; pure."""

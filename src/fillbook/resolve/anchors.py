@@ -1,0 +1,119 @@
+"""Opening lots and adjustments, derived from what the venue says the position was.
+
+Nothing here is stored: an opening lot is the earliest anchor minus the fills before it, so an
+earlier import simply makes it smaller. Its cost is unknown, and stays marked so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from fillbook.facts.finding import Finding
+from fillbook.facts.model import ContractKind, Fill
+from fillbook.ground.exact import scaled_text, to_scaled
+from fillbook.resolve.event import NO_STRATEGY, Event, GroupKey, Kind
+from fillbook.resolve.order import tolerance
+
+
+def with_anchors(
+    key: GroupKey,
+    contract: ContractKind,
+    events: list[Event],
+    qty_scale: int,
+    lot_decimals: int,
+) -> tuple[list[Event], list[Finding]]:
+    """Insert the opening lot and an unpriced adjustment wherever an anchor disagrees.
+
+    Anchors are compared once per instant; inside an instant they only sort. Expects events in
+    their final order.
+    """
+    opening, anchored = _opening(events, contract, qty_scale)
+    findings: list[Finding] = []
+    placed: list[Event] = []
+    if opening:
+        placed.append(_unpriced(Kind.OPENING, events[0], opening, _book_for(events, events[0])))
+        findings.append(_opening_finding(key, events[0], opening, qty_scale, anchored))
+    position, last_instant = opening, None
+    for event in events:
+        fill = event.fact
+        if isinstance(fill, Fill) and fill.start_position is not None and fill.leg is None:
+            if event.ts_ns != last_instant:
+                gap = to_scaled(fill.start_position, qty_scale) - position
+                limit = tolerance(fill.start_position, lot_decimals)
+                if abs(gap) * 10 > to_scaled(limit, qty_scale + 1):
+                    placed.append(_unpriced(Kind.ADJUST, event, gap, _book_for(events, event)))
+                    findings.append(_break_finding(key, event, gap, position, qty_scale))
+                    position += gap
+            last_instant = event.ts_ns
+        placed.append(event)
+        position += event.qty
+    return placed, findings
+
+
+def _opening(events: Sequence[Event], contract: ContractKind, qty_scale: int) -> tuple[int, bool]:
+    """Return the opening quantity and whether a venue's anchor says so."""
+    moved = lowest = 0
+    for event in events:
+        fill = event.fact
+        if isinstance(fill, Fill) and fill.leg is None and fill.start_position is not None:
+            stated = to_scaled(fill.start_position, qty_scale)
+            off = Decimal(abs(stated - moved)).scaleb(-qty_scale)
+            within = moved != 0 and off <= tolerance(fill.start_position, 0)
+            return (0, True) if within else (stated - moved, True)
+        if not (isinstance(fill, Fill) and fill.leg is not None):
+            moved += event.qty
+            lowest = min(lowest, moved)
+    # Without any anchor only spot proves an opening: one cannot sell coins one never had.
+    return (-lowest, False) if contract == "spot" else (0, False)
+
+
+def _unpriced(kind: Kind, before: Event, qty: int, book: str) -> Event:
+    key = f"{kind.name.lower()}|{before.key}"
+    return Event(kind=kind, ts_ns=before.ts_ns, seq=before.seq, key=key, book=book, qty=qty)
+
+
+def _book_for(events: Sequence[Event], at: Event) -> str:
+    books = {event.book for event in events if event.kind == Kind.FILL}
+    return at.book if len(books) == 1 else NO_STRATEGY
+
+
+def _opening_finding(
+    key: GroupKey, first: Event, opening: int, qty_scale: int, anchored: bool
+) -> Finding:
+    qty = scaled_text(opening, qty_scale)
+    why = "the venue states it" if anchored else "more was sold than was ever bought"
+    return Finding(
+        code="opening-unpriced",
+        severity="warning",
+        message=f"{qty} {key.instrument} stood open before the first fill ({why}); "
+        "its cost is unknown, so what closes it is unpriced",
+        next_step="import the earlier fills of this account",
+        venue=key.venue,
+        account=key.account,
+        instrument=key.instrument,
+        ts_ns=first.ts_ns,
+        amount=qty,
+        seqs=(first.seq,),
+        touches=("realized", "net", "made_money"),
+    )
+
+
+def _break_finding(key: GroupKey, event: Event, gap: int, position: int, qty_scale: int) -> Finding:
+    fill = event.fact
+    assert isinstance(fill, Fill)
+    return Finding(
+        code="anchor-break",
+        severity="error",
+        message=f"the venue says {fill.start_position} {key.instrument} stood before this fill, "
+        f"the fills say {scaled_text(position, qty_scale)}: fills are missing; the book "
+        "continues from the venue's number with an unpriced adjustment",
+        next_step="import the missing period",
+        venue=key.venue,
+        account=key.account,
+        instrument=key.instrument,
+        ts_ns=event.ts_ns,
+        amount=scaled_text(gap, qty_scale),
+        seqs=(event.seq,),
+        touches=("realized", "net", "made_money"),
+    )
