@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fillbook.facts.model import Charge, Fill, Funding, Instrument
 from fillbook.ground.exact import INT64_MAX, INT128_MAX, to_money, to_scaled
 from fillbook.ledger import amounts, layout
+from fillbook.ledger.fold import EventColumns
 from fillbook.ledger.terms import DoesNotFitError, Terms, ladder_px, terms_of
 from fillbook.resolve.event import NO_STRATEGY, Event, Group, GroupKey, Kind
 from fillbook.resolve.grouping import base_fee
@@ -34,26 +35,22 @@ VENUE_PNL_NET = 32
 class GroupColumns:
     """One group as columns, one row per event; money columns have shape (n, 2): hi, lo bits.
 
-    A funding payment of a group with several sub-books is one row per book (the kernel splits
-    it). `foreign` names the asset of money that is not the settlement currency, by index into
-    `assets`; such money stands in `foreign_amount`, positive = cost.
+    `events` is what the kernel reads; a funding payment of a group with several sub-books is one
+    row per book there (the kernel splits it). `price` and `traded_qty` are the fill's own, at
+    `terms.price_scale` and `terms.qty_scale`. `foreign` names the asset of money that is not the
+    settlement currency, by index into `assets` (-1: none); such money stands in `foreign_amount`,
+    positive = cost.
     """
 
     key: GroupKey
     contract: Instrument
     terms: Terms
     books: list[str]
-    kind: U8
+    events: EventColumns
     ts_ns: I64
     seq: I64
-    book: I32
-    qty: I64
     traded_qty: I64
     price: I64
-    px: I64
-    fee: I64
-    amount: I64
-    flags: U8
     traits: U8
     foreign: I32
     foreign_amount: I64
@@ -69,7 +66,7 @@ class GroupColumns:
     labels: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.kind)
+        return len(self.ts_ns)
 
 
 def columns_of(group: Group) -> GroupColumns:
@@ -232,17 +229,19 @@ class _Builder:
             contract=self.group.instrument,
             terms=self.terms,
             books=self.books,
-            kind=table[:, 0].astype(np.uint8),
+            events=EventColumns(
+                kind=table[:, 0].astype(np.uint8),
+                book=table[:, 3].astype(np.int32),
+                qty=np.ascontiguousarray(table[:, 4]),
+                px=np.ascontiguousarray(table[:, 7:11]),
+                fee=fee,
+                amount=amount,
+                flags=table[:, 11].astype(np.uint8),
+            ),
             ts_ns=np.ascontiguousarray(table[:, 1]),
             seq=np.ascontiguousarray(table[:, 2]),
-            book=table[:, 3].astype(np.int32),
-            qty=np.ascontiguousarray(table[:, 4]),
             traded_qty=np.ascontiguousarray(table[:, 5]),
             price=np.ascontiguousarray(table[:, 6]),
-            px=np.ascontiguousarray(table[:, 7:11]),
-            fee=fee,
-            amount=amount,
-            flags=table[:, 11].astype(np.uint8),
             traits=table[:, 12].astype(np.uint8),
             foreign=table[:, 13].astype(np.int32),
             foreign_amount=foreign_amount,

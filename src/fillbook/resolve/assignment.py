@@ -5,29 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-import msgspec
-
 from fillbook.facts.model import Assignment, Charge, Claimed, Decision, Fill, Funding, OrderUpdate
+from fillbook.ground.settings import StrategyRule
 from fillbook.resolve.event import NO_STRATEGY, Rungs
 
 LEG_MARK = "\x1f"
-
-
-class StrategyRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule from fillbook.toml: every condition that is set must match."""
-
-    strategy: str
-    client_order_prefix: str | None = None
-    instrument: str | None = None
-    account: str | None = None
-
-    def matches(self, fact: Fill | Funding | Charge) -> bool:
-        """Say whether the rule speaks of this fact."""
-        if self.client_order_prefix is not None:
-            client = fact.client_order_id if isinstance(fact, Fill) else None
-            if client is None or not client.startswith(self.client_order_prefix):
-                return False
-        return self.instrument in (None, fact.instrument) and self.account in (None, fact.account)
 
 
 class Assigner:
@@ -90,8 +72,9 @@ class Assigner:
             decision = self.decision_of(fact)
             if decision is not None and decision.strategy:
                 return decision.strategy
+        client = fact.client_order_id if isinstance(fact, Fill) else None
         for rule in self._rules:
-            if rule.matches(fact):
+            if rule.matches(fact.account, fact.instrument or "", client):
                 return rule.strategy
         return NO_STRATEGY
 

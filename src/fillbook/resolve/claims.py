@@ -21,7 +21,8 @@ from fillbook.facts.model import (
     Instrument,
     OrderUpdate,
 )
-from fillbook.resolve.assignment import Assigner, StrategyRule
+from fillbook.ground.settings import StrategyRule
+from fillbook.resolve.assignment import Assigner
 from fillbook.resolve.corrections import apply_corrections
 from fillbook.resolve.event import Group, Resolved, SourceCoverage
 from fillbook.resolve.grouping import build_group, contract_of, group_claims

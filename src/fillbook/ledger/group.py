@@ -1,0 +1,174 @@
+"""One folded group: its venue book, its sub-books, and the state at any moment.
+
+The venue book nets everything the venue nets and answers positions and realised PnL per fill; the
+sub-books, one per strategy, answer trades and money. Their quantities and cash sum to the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from fillbook.facts.finding import Finding
+from fillbook.ground.settings import FoldMethod
+from fillbook.ledger import layout
+from fillbook.ledger.columns import GroupColumns
+from fillbook.ledger.fold import FoldResult, State, fold_group
+
+CHECKPOINT_EVERY = 4096
+METHODS: dict[FoldMethod, int] = {
+    "average": layout.AVERAGE,
+    "fifo": layout.FIFO,
+    "lifo": layout.LIFO,
+}
+
+
+@dataclass
+class GroupLedger:
+    """The columns of a group and what the fold made of them, row by row.
+
+    `books` is the fold by sub-book, `venue` the fold as one book (the same object where the group
+    has no strategies).
+    """
+
+    columns: GroupColumns
+    method: FoldMethod
+    books: FoldResult
+    venue: FoldResult
+    findings: list[Finding]
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def rows_in(self, since_ns: int | None, until_ns: int | None) -> tuple[int, int]:
+        """Return the half-open range of rows inside [since, until)."""
+        ts_ns = self.columns.ts_ns
+        first = 0 if since_ns is None else int(np.searchsorted(ts_ns, since_ns, side="left"))
+        last = len(ts_ns) if until_ns is None else int(np.searchsorted(ts_ns, until_ns, "left"))
+        return first, max(first, last)
+
+    def state_before(self, row: int) -> npt.NDArray[np.void]:
+        """Return the sub-books' states (`STATE_DTYPE`) just before a row, from a checkpoint on."""
+        if row >= self.books.state.n_events:
+            return self.books.state.books
+        start = State.empty(len(self.columns.books))
+        for state in self.books.checkpoints:
+            if state.n_events > row:
+                break
+            start = state
+        if start.n_events == row:
+            return start.books
+        tail = self.columns.events.slice(start.n_events, row)
+        return _folded(self.columns, tail, self.method, start, 0).state.books
+
+    def digest(self) -> bytes:
+        """Hash everything that follows from the claims; `seq` and receive times stay out."""
+        columns, hasher = self.columns, hashlib.sha256()
+        told = (columns.key, columns.contract, columns.terms, columns.books, columns.assets)
+        hasher.update(repr(told).encode())
+        hasher.update("\n".join(columns.event_key).encode())
+        events, flows = columns.events, self.books.outputs
+        for array in (
+            *(columns.ts_ns, columns.foreign, columns.foreign_amount, columns.traits),
+            *(events.kind, events.book, events.qty, events.px, events.fee, events.amount),
+            *(flows.realised, flows.funding, flows.flags, flows.trade_close, flows.trade_open),
+            *(self.venue.outputs.realised, self.venue.outputs.position_after),
+            self.books.trades,
+        ):
+            hasher.update(np.ascontiguousarray(array[: len(columns)]).tobytes())
+        return hasher.digest()
+
+
+def fold_columns(columns: GroupColumns, method: FoldMethod) -> GroupLedger:
+    """Fold a group's columns; a number that overflows ends the group there with a finding."""
+    books = _folded(columns, columns.events, method, None, CHECKPOINT_EVERY)
+    venue = books
+    if len(columns.books) > 1:
+        venue = _folded(replace_books(columns, 1), _netted(columns), method, None, CHECKPOINT_EVERY)
+    findings = []
+    if books.error is not None:
+        findings.append(_overflow(columns, books.error.event))
+    return GroupLedger(columns, method, books, venue, findings)
+
+
+def replace_books(columns: GroupColumns, count: int) -> GroupColumns:
+    """Return the columns with only the first `count` book names."""
+    return replace(columns, books=columns.books[:count])
+
+
+def _folded(
+    columns: GroupColumns, events: object, method: FoldMethod, state: State | None, every: int
+) -> FoldResult:
+    terms = columns.terms
+    return fold_group(
+        events,  # type: ignore[arg-type]
+        method=METHODS[method],
+        factor=terms.factor,
+        divisor=terms.divisor,
+        dust=terms.dust,
+        n_books=len(columns.books),
+        state=state,
+        checkpoint_every=every,
+    )
+
+
+def _netted(columns: GroupColumns) -> object:
+    """Return the events as one book; shares of funding do not matter there."""
+    events = columns.events
+    kind = np.where(events.kind == layout.FUNDING_SHARE, layout.FUNDING, events.kind)
+    return replace(
+        events,
+        kind=kind.astype(np.uint8),
+        book=np.zeros_like(events.book),
+        amount=np.zeros_like(events.amount),
+    )
+
+
+def _overflow(columns: GroupColumns, event: int) -> Finding:
+    return Finding(
+        code="number-does-not-fit",
+        severity="error",
+        message=f"a sum of {columns.key.instrument} leaves the ledger's 128 bits; everything "
+        "from there on is left out",
+        next_step="check the price and quantity of the claim named here",
+        venue=columns.key.venue,
+        account=columns.key.account,
+        instrument=columns.key.instrument,
+        ts_ns=int(columns.ts_ns[event]),
+        seqs=(int(columns.seq[event]),),
+        touches=("realized", "net", "made_money"),
+    )
+
+
+def trade_ids(group: GroupLedger) -> list[str]:
+    """Return a stable id per trade, from its opening event; a recorded round trip keeps its own.
+
+    A trade that opens with an unpriced opening is named after its group alone.
+    """
+    return [_trade_id(group.columns, trade) for trade in group.books.trades]
+
+
+def _trade_id(columns: GroupColumns, trade: np.void) -> str:
+    book = columns.books[int(trade["book"])]
+    opened = int(trade["open_event"])
+    opening = bool(columns.events.flags[opened] & layout.OPENING)
+    event = "opening" if opening else columns.event_key[opened]
+    return stable_id(columns.key, book, event)
+
+
+def stable_id(key: object, *parts: str) -> str:
+    """Hash a group's key and what singles out a trade in it to a short id."""
+    text = "\x1e".join((repr(key), *parts))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def digest_of(groups: Sequence[GroupLedger]) -> str:
+    """Return one hash over all groups, in the order of their keys."""
+    hasher = hashlib.sha256()
+    for group in sorted(groups, key=lambda each: each.columns.key):
+        hasher.update(group.digest())
+    return hasher.hexdigest()

@@ -1,0 +1,117 @@
+"""The ledger of a book: every group folded, with everything that was found on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from fillbook.facts.finding import Finding
+from fillbook.facts.model import Claimed
+from fillbook.ground.settings import FoldMethod
+from fillbook.ledger.columns import columns_of
+from fillbook.ledger.group import GroupLedger, digest_of, fold_columns
+from fillbook.ledger.terms import DoesNotFitError
+from fillbook.resolve.claims import ResolveRules, resolve
+from fillbook.resolve.event import Group, Resolved, SourceCoverage
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Ledger:
+    """All groups of a book at one sequence.
+
+    `seq` and `head` name the journal's state; neither enters `digest`.
+    """
+
+    book_id: str
+    seq: int
+    head: str
+    method: FoldMethod
+    groups: list[GroupLedger]
+    findings: list[Finding]
+    coverage: list[SourceCoverage]
+    orders: list[Claimed]
+    n_evidence: int
+
+    def digest(self) -> str:
+        """Return the hash of everything that follows from the set of claims."""
+        return digest_of(self.groups)
+
+    @property
+    def last_event_ns(self) -> int | None:
+        """Return the time of the newest event, None in an empty book."""
+        return max(
+            (int(group.columns.ts_ns[-1]) for group in self.groups if len(group)), default=None
+        )
+
+
+def fold_claims(
+    claims: Iterable[Claimed],
+    method: FoldMethod = "average",
+    rules: ResolveRules | None = None,
+    *,
+    book_id: str = "",
+    seq: int = 0,
+    head: str = "",
+    progress: Progress | None = None,
+) -> Ledger:
+    """Fold a set of claims into a ledger: a pure function of the set, the method and the rules."""
+    resolved = resolve(claims, rules)
+    groups: list[GroupLedger] = []
+    findings = list(resolved.findings)
+    for place, group in enumerate(resolved.groups):
+        folded = _fold(group, method, findings)
+        if folded is not None:
+            groups.append(folded)
+            findings += folded.findings
+        if progress is not None:
+            progress(place + 1, len(resolved.groups))
+    return _assembled(resolved, groups, findings, method, book_id, seq, head)
+
+
+def _fold(group: Group, method: FoldMethod, findings: list[Finding]) -> GroupLedger | None:
+    if not group.events:
+        return None
+    try:
+        return fold_columns(columns_of(group), method)
+    except DoesNotFitError as fault:
+        findings.append(_left_out(group, fault.seq))
+        return None
+
+
+def _assembled(
+    resolved: Resolved,
+    groups: list[GroupLedger],
+    findings: list[Finding],
+    method: FoldMethod,
+    book_id: str,
+    seq: int,
+    head: str,
+) -> Ledger:
+    return Ledger(
+        book_id=book_id,
+        seq=seq,
+        head=head,
+        method=method,
+        groups=groups,
+        findings=findings,
+        coverage=resolved.coverage,
+        orders=resolved.orders,
+        n_evidence=resolved.n_evidence,
+    )
+
+
+def _left_out(group: Group, seq: int) -> Finding:
+    key = group.key
+    return Finding(
+        code="number-does-not-fit",
+        severity="error",
+        message=f"a number of {key.instrument} does not fit the ledger; it is left out",
+        next_step="check the row behind the claim named here",
+        venue=key.venue,
+        account=key.account,
+        instrument=key.instrument,
+        seqs=(seq,),
+        touches=("realized", "net", "made_money"),
+    )
