@@ -7,6 +7,7 @@ fee, keeps the position and average entry that the venue would show, and hands o
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Literal
@@ -86,6 +87,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     logged: bool = True
 
 
+class _Piece(msgspec.Struct, frozen=True):
+    order: Order
+    order_id: int
+    decision_id: str | None
+    px: Decimal
+    qty: Decimal
+
+
 class _Book(msgspec.Struct):
     position: Decimal = Decimal(0)
     cost: Decimal = Decimal(0)
@@ -95,7 +104,11 @@ Fee = Callable[[Order, int, Decimal, Decimal], tuple[Decimal, str]]
 
 
 class Desk:
-    """One account at one venue; `fee` maps (order, ts_ms, px, qty) to (fee, asset)."""
+    """One account at one venue; `fee` maps (order, ts_ms, px, qty) to (fee, asset).
+
+    Orders of several bots overlap, so their pieces wait until `advance` lets time pass: fills,
+    positions and fees then come about in the order of time, as at a venue.
+    """
 
     def __init__(
         self,
@@ -111,6 +124,8 @@ class Desk:
         self._quotes = quotes
         self._fee = fee
         self._books: dict[Market, _Book] = {}
+        self._waiting: list[tuple[int, int, _Piece]] = []
+        self._submitted = 0
         # A venue's ids start anywhere and grow with gaps; the account's name sets them apart.
         self._order_id = int(hashlib.sha256(account.encode()).hexdigest()[:8], 16) * 10
         self._fill_id = self._order_id * 1000
@@ -124,7 +139,7 @@ class Desk:
         return self._quotes[market.venue, market.symbol]
 
     def execute(self, order: Order, pieces: list[tuple[int, Decimal, Decimal]]) -> None:
-        """Fill an order in pieces of (ts_ms, px, qty), in time order, and log its decision."""
+        """Log an order's decision and let it fill in pieces of (ts_ms, px, qty)."""
         self._order_id += self.dice.between(1, 9)
         quotes = self.quotes(order.market)
         decision_id = f"{order.strategy}-{self._order_id}" if order.logged else None
@@ -145,7 +160,15 @@ class Desk:
                 )
             )
         for ts_ms, px, qty in pieces:
-            self._fill(order, decision_id, ts_ms, px, qty)
+            piece = _Piece(order, self._order_id, decision_id, px, qty)
+            heapq.heappush(self._waiting, (ts_ms, self._submitted, piece))
+            self._submitted += 1
+
+    def advance(self, until_ms: int) -> None:
+        """Let everything happen that is due before an instant."""
+        while self._waiting and self._waiting[0][0] < until_ms:
+            ts_ms, _, piece = heapq.heappop(self._waiting)
+            self._fill(ts_ms, piece)
 
     def take(self, order: Order, impact_ticks: int) -> None:
         """Fill an order at the touch, in one to four parts that eat ever deeper."""
@@ -159,10 +182,9 @@ class Desk:
             ts_ms += self.dice.one_of((0, 0, 1, 35, 180))
         self.execute(order, pieces)
 
-    def _fill(
-        self, order: Order, decision_id: str | None, ts_ms: int, px: Decimal, qty: Decimal
-    ) -> None:
+    def _fill(self, ts_ms: int, piece: _Piece) -> None:
         self._fill_id += self.dice.between(1, 5000)
+        order, px, qty = piece.order, piece.px, piece.qty
         fee, fee_asset = self._fee(order, ts_ms, px, qty)
         book = self._books.setdefault(order.market, _Book())
         fill = SimFill(
@@ -176,9 +198,9 @@ class Desk:
             fee_asset=fee_asset,
             liquidity=order.liquidity,
             fill_id=self._fill_id,
-            order_id=self._order_id,
+            order_id=piece.order_id,
             strategy=order.strategy,
-            decision_id=decision_id,
+            decision_id=piece.decision_id,
             start_position=book.position,
             closed_pnl=_closed_pnl(book, order.side, px, qty),
         )

@@ -1,10 +1,12 @@
 """A seeded month of three accounts, exact to the last digit and the same on every machine.
 
-| account | venue | what it does |
+| bot | venue | what it does |
 |---|---|---|
 | trend-bot | binance | two strategies on linear perpetuals, fees partly in BNB, funding every 8 h |
 | maker-bot | hyperliquid | quotes two perpetuals, earns rebates, carries inventory, flips |
 | harvester | hyperliquid | spot long with fees in base against a short perpetual, hourly funding |
+
+On Hyperliquid an account is an address, as it is there; `LABELS` names it.
 
 Nothing here reads a clock, a file or the network: `make_world(seed)` is a pure function. The
 world keeps its own truth (`truth.py`), so a test can tell whether a book is right.
@@ -12,6 +14,7 @@ world keeps its own truth (`truth.py`), so a test can tell whether a book is rig
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
@@ -24,11 +27,18 @@ from fillbook.sim.funding import Rates, SimFunding, by_time, settle
 from fillbook.sim.prices import DAY_MS, HOUR_MS, MINUTE_MS, Market, Quotes, Walk, quotes_of
 from fillbook.sim.truth import Truth, add_up
 
-START_MS = 1_790_812_800_000  # 2026-10-01T00:00:00Z
+START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 DAYS = 31
 SEED = 14
 MARK_STEP_MS = 5 * MINUTE_MS
-TREND, MAKER, HARVESTER = "trend-bot", "maker-bot", "harvester"
+
+
+def _address(label: str) -> str:
+    return "0x" + hashlib.sha256(label.encode()).hexdigest()[:40]
+
+
+TREND, MAKER, HARVESTER = "trend-bot", _address("maker-bot"), _address("harvester")
+LABELS = {TREND: "trend-bot", MAKER: "maker-bot", HARVESTER: "harvester"}
 BINANCE, HYPERLIQUID = "binance", "hyperliquid"
 
 
@@ -150,10 +160,17 @@ def make_world(seed: int = SEED, days: int = DAYS) -> World:
     )
 
 
-def _minutes(quotes: dict[tuple[str, str], Quotes]) -> range:
+def _run(
+    desk: Desk, bots: Sequence[Breakout | Fade | Quoter], quotes: dict[tuple[str, str], Quotes]
+) -> Desk:
     some = next(iter(quotes.values()))
     # The last quarter hour stays quiet: every order is filled before the month ends.
-    return range(some.start_ms, some.end_ms - 15 * MINUTE_MS, MINUTE_MS)
+    for now_ms in range(some.start_ms, some.end_ms - 15 * MINUTE_MS, MINUTE_MS):
+        desk.advance(now_ms)
+        for bot in bots:
+            bot.minute(now_ms)
+    desk.advance(some.end_ms)
+    return desk
 
 
 def _bnb_rate(quotes: dict[tuple[str, str], Quotes], ts_ms: int) -> Decimal:
@@ -174,16 +191,12 @@ def _trend(seed: int, quotes: dict[tuple[str, str], Quotes]) -> Desk:
         purse[0] -= in_bnb
         return in_bnb, "BNB"
 
-    desk = Desk(TREND, quotes, Dice(seed, TREND), fee)
+    desk = Desk(TREND, quotes, Dice(seed, LABELS[TREND]), fee)
     bots: list[Breakout | Fade] = [
         *(Breakout(desk, market, notional=15_000) for market in (BTCUSDT, ETHUSDT, SOLUSDT)),
         *(Fade(desk, market, notional=6_000) for market in (BTCUSDT, ETHUSDT, SOLUSDT)),
     ]
-    for now_ms in _minutes(quotes):
-        for bot in bots:
-            bot.minute(now_ms)
-    desk.fills.sort(key=lambda fill: fill.ts_ms)
-    return desk
+    return _run(desk, bots, quotes)
 
 
 def _maker(seed: int, quotes: dict[tuple[str, str], Quotes]) -> Desk:
@@ -195,12 +208,9 @@ def _maker(seed: int, quotes: dict[tuple[str, str], Quotes]) -> Desk:
         rate = maker if order.liquidity == "maker" else Decimal("0.00035")
         return (px * qty * rate).quantize(Decimal("0.000001"), context=EXACT), "USDC"
 
-    desk = Desk(MAKER, quotes, Dice(seed, MAKER), fee)
+    desk = Desk(MAKER, quotes, Dice(seed, LABELS[MAKER]), fee)
     bots = [Quoter(desk, ETH, notional=600, half_ppm=330), Quoter(desk, SOL, 450, half_ppm=420)]
-    for now_ms in _minutes(quotes):
-        for bot in bots:
-            bot.minute(now_ms)
-    return desk
+    return _run(desk, bots, quotes)
 
 
 def _harvest(
@@ -212,9 +222,10 @@ def _harvest(
         rate = Decimal("0.0004") if order.market is PURR_SPOT else Decimal("0.00035")
         return (px * qty * rate).quantize(Decimal("0.000001"), context=EXACT), "USDC"
 
-    desk = Desk(HARVESTER, quotes, Dice(seed, HARVESTER), fee)
+    desk = Desk(HARVESTER, quotes, Dice(seed, LABELS[HARVESTER]), fee)
     bot = Harvester(desk, PURR_SPOT, PURR, chunk=500, most=130_000)
     for hour_ms, rate_nano in rates[HYPERLIQUID, PURR.symbol].by_ms.items():
+        desk.advance(hour_ms)
         if hour_ms + HOUR_MS <= quotes[HYPERLIQUID, PURR.symbol].end_ms:
             bot.hour(hour_ms, rate_nano)
     return desk
