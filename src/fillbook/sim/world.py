@@ -29,7 +29,7 @@ from fillbook.sim.truth import Truth, add_up
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 DAYS = 31
-SEED = 14
+SEED = 17
 MARK_STEP_MS = 5 * MINUTE_MS
 
 
@@ -48,21 +48,21 @@ def _market(venue: str, symbol: str, coin: str, px_decimals: int, qty_decimals: 
         symbol=symbol,
         coin=coin,
         contract="spot" if "/" in symbol else "linear",
-        quote="USDT" if venue == BINANCE else "USDC",
+        quote="USDC",
         px_decimals=px_decimals,
         qty_decimals=qty_decimals,
     )
 
 
-BTCUSDT = _market(BINANCE, "BTCUSDT", "BTC", 1, 3)
-ETHUSDT = _market(BINANCE, "ETHUSDT", "ETH", 2, 3)
-SOLUSDT = _market(BINANCE, "SOLUSDT", "SOL", 2, 1)
-BNB_RATE = _market(BINANCE, "BNB/USDT", "BNB", 2, 3)
+BTCUSDC = _market(BINANCE, "BTCUSDC", "BTC", 1, 3)
+ETHUSDC = _market(BINANCE, "ETHUSDC", "ETH", 2, 3)
+SOLUSDC = _market(BINANCE, "SOLUSDC", "SOL", 2, 1)
+BNB_RATE = _market(BINANCE, "BNB/USDC", "BNB", 2, 3)
 ETH = _market(HYPERLIQUID, "ETH", "ETH", 1, 4)
 SOL = _market(HYPERLIQUID, "SOL", "SOL", 2, 2)
 PURR_SPOT = _market(HYPERLIQUID, "PURR/USDC", "PURR", 5, 0)
 PURR = _market(HYPERLIQUID, "PURR", "PURR", 5, 0)
-MARKETS = (BTCUSDT, ETHUSDT, SOLUSDT, BNB_RATE, ETH, SOL, PURR_SPOT, PURR)
+MARKETS = (BTCUSDC, ETHUSDC, SOLUSDC, BNB_RATE, ETH, SOL, PURR_SPOT, PURR)
 
 # coin: (opening price, standard deviation of a minute and largest drift of a minute, both ppm)
 _COINS = {
@@ -187,14 +187,14 @@ def _trend(seed: int, quotes: dict[tuple[str, str], Quotes]) -> Desk:
         in_bnb = in_bnb.quantize(Decimal("0.00000001"), context=EXACT)
         if in_bnb > purse[0]:
             purse[0] = Decimal(0)
-            return in_quote, "USDT"
+            return in_quote, "USDC"
         purse[0] -= in_bnb
         return in_bnb, "BNB"
 
     desk = Desk(TREND, quotes, Dice(seed, LABELS[TREND]), fee)
     bots: list[Breakout | Fade] = [
-        *(Breakout(desk, market, notional=15_000) for market in (BTCUSDT, ETHUSDT, SOLUSDT)),
-        *(Fade(desk, market, notional=6_000) for market in (BTCUSDT, ETHUSDT, SOLUSDT)),
+        *(Breakout(desk, market, notional=15_000) for market in (BTCUSDC, ETHUSDC, SOLUSDC)),
+        *(Fade(desk, market, notional=6_000) for market in (BTCUSDC, ETHUSDC, SOLUSDC)),
     ]
     return _run(desk, bots, quotes)
 
