@@ -1,0 +1,38 @@
+"""`fillbook daily`: the log line of a day, and its two files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from fillbook.cli.opening import folded
+from fillbook.cli.options import Asked
+from fillbook.cli.page import print_json
+from fillbook.cli.shapes import Listing
+from fillbook.ground.clock import day_start_ns
+from fillbook.ground.errors import UsageError
+
+
+def tell_day(asked: Asked, day: str, out: Path | None) -> None:
+    """Print the day's log line, one per account and currency; with `out` write the files."""
+    from fillbook.analysis import summary
+    from fillbook.publish.daily import to_json, to_log_line, write_all
+
+    try:
+        if len(day) != len("2026-01-31"):
+            raise ValueError
+        day_start_ns(day)
+    except ValueError:
+        raise UsageError(f"{day!r} is not a day", "DATE", "write it as 2026-01-31") from None
+    with folded(asked) as (view, query, _):
+        records = summary.daily(view, day, query)
+    if asked.json:
+        documents = tuple(msgspec.Raw(to_json(record)) for record in records)
+        print_json(Listing(seq=view.seq, rows=documents))
+    else:
+        for record in records:
+            print(to_log_line(record))
+    for files in write_all(records, out) if out is not None else ():
+        print(f"wrote {files.json}\nwrote {files.csv}", file=sys.stderr)

@@ -1,0 +1,47 @@
+"""What a person sees when something goes wrong: three lines to act on, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fillbook import __version__
+from fillbook.ground.errors import FillbookError
+
+
+def report_told(told: FillbookError) -> int:
+    """Write a foreseen fault to standard error; return the exit status it asks for."""
+    print(f"fillbook: {told}", file=sys.stderr)
+    return told.exit_status
+
+
+def report_fault(fault: Exception) -> int:
+    """Write an unforeseen fault into a log file and name that file; return the exit status."""
+    kept = _keep("".join(traceback.format_exception(fault)))
+    print(
+        f"fillbook: stopped by a fault of its own ({type(fault).__name__}: {fault})\n"
+        f"  where: {kept}\n"
+        "  next:  the book is unharmed; run the command again, and report this file if it stays",
+        file=sys.stderr,
+    )
+    return 2
+
+
+def _keep(trace: str) -> str:
+    """Keep the trace in the user's state folder, else in the temporary one."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    text = f"fillbook {__version__}, Python {sys.version.split()[0]}\n{trace}"
+    for folder in (state / "fillbook", Path(tempfile.gettempdir())):
+        path = folder / f"fault-{stamp}-{os.getpid()}.log"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        return str(path)
+    return "no folder could be written, so here it is:\n" + text

@@ -1,0 +1,139 @@
+"""The commands that make and keep a book: init, retract, verify, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fillbook.cli.options import BookOption, JsonOption, help_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the keeping commands to the command line."""
+    app.command(help=help_of(demo), rich_help_panel="Try it")(demo)
+    for command in (init, retract, verify):
+        app.command(help=help_of(command), rich_help_panel="The book")(command)
+
+
+def init(book: BookOption = None) -> None:
+    """Make an empty book, and a commented fillbook.toml beside it.
+
+    What exists already is left as it is, so running it twice changes nothing.
+
+    Examples:
+      fillbook init
+      fillbook init --book books/march.db
+    """
+    from fillbook.cli.opening import CONFIG_NAME, find
+    from fillbook.cli.starter import STARTER
+    from fillbook.ground.errors import BookReadOnlyError
+    from fillbook.journal.store import Journal
+
+    config = (book.parent if book is not None else Path()) / CONFIG_NAME
+    try:
+        config.parent.mkdir(parents=True, exist_ok=True)
+        if not config.exists():
+            config.write_text(STARTER, encoding="utf-8")
+            print(f"wrote {config}")
+    except OSError as fault:
+        raise BookReadOnlyError(
+            f"nothing can be written here: {fault.strerror}",
+            str(config.parent),
+            "choose another folder with --book PATH",
+        ) from fault
+    place = find(book)
+    if place.book.exists():
+        print(f"{place.book} exists already and was left alone")
+        return
+    Journal.create(place.book).close()
+    print(f"made {place.book}\nnext: fillbook import PATH, then fillbook why")
+
+
+def retract(
+    batch: Annotated[str, typer.Argument(help="The batch, as `fillbook import` named it.")],
+    reason: Annotated[str | None, typer.Option(help="Why, kept with the retraction.")] = None,
+    book: BookOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Undo an import: what no other batch asserts stops counting; nothing is deleted.
+
+    Importing the same file again restores it.
+
+    Examples:
+      fillbook retract 3f9c2a1b --reason "wrong account"
+    """
+    from fillbook.cli.opening import find, opened_book
+    from fillbook.cli.page import print_json
+    from fillbook.cli.shapes import Retracted
+    from fillbook.ground.clock import now_ns
+
+    with opened_book(find(book), readonly=False) as (journal, _):
+        done = journal.retract(batch, reason, now_ns())
+    if json:
+        print_json(Retracted(seq=done.head.seq, batch=batch))
+    else:
+        print(f"retracted {batch}; the book is at seq {done.head.seq:,}")
+
+
+def verify(book: BookOption = None, json: JsonOption = False) -> None:
+    """Check the whole book: every hash, every reference, and every row parsed again.
+
+    Exits 1 when something is wrong.
+
+    Examples:
+      fillbook verify
+      fillbook verify --book books/march.db --json
+    """
+    from fillbook.cli.findings import show_findings
+    from fillbook.cli.opening import find, opened_book
+    from fillbook.cli.page import Page, print_json
+    from fillbook.cli.progress import progress
+    from fillbook.cli.shapes import Verified
+    from fillbook.sources.source import reparse
+
+    place = find(book)
+    with opened_book(place, readonly=True) as (journal, _), progress("verifying") as report:
+        found = (*journal.findings, *journal.verify(reparse, report))
+        head, batches = journal.head(), journal.batches()
+    answer = Verified(
+        book_id=head.book_id,
+        seq=head.seq,
+        head=head.hash,
+        batches=len(batches),
+        claims=sum(batch.rows for batch in batches if not batch.retracted),
+        findings=found,
+    )
+    if json:
+        print_json(answer)
+    else:
+        page = Page()
+        state = "intact" if not found else "NOT intact"
+        page.line(f"{place.book}: {state}", "strong")
+        page.line(
+            f"Checked seq 1 to {head.seq:,}: the chain of page hashes, the anchor outside the"
+            f" book, all references, and {answer.claims:,} rows of {len(batches):,} batches parsed"
+            " again from their raw text.",
+            rest="  ",
+        )
+        page.line(f"Book {head.book_id}, head {head.hash}.", "quiet")
+        show_findings(page, found)
+        page.print()
+    if any(finding.severity != "info" for finding in found):
+        raise typer.Exit(1)
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the answer.")] = False,
+    book: Annotated[
+        Path | None, typer.Option(help="Keep the demo's book here.", show_default=False)
+    ] = None,
+) -> None:
+    """Import a synthetic month of three bots and answer: did they make money, and why?
+
+    Needs no network and no account.
+
+    Examples:
+      fillbook demo --once
+    """

@@ -1,0 +1,129 @@
+"""From what was typed to an open book: find it, read the settings, fold, build the query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fillbook.cli.options import Asked, Method
+from fillbook.cli.progress import progress
+from fillbook.ground.clock import now_ns, parse_ns, parse_when, zone
+from fillbook.ground.errors import BookMissingError, UsageError
+from fillbook.ground.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from fillbook.analysis.view import BookView, Query
+    from fillbook.journal.store import Journal
+    from fillbook.marks.series import MarkStore
+
+CONFIG_NAME = "fillbook.toml"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the book is and the settings that go with it."""
+
+    book: Path
+    settings: Settings
+
+    @property
+    def marks(self) -> Path:
+        """Return the file of price series beside the book."""
+        return Path(f"{self.book}.marks")
+
+
+def find(book: Path | None, method: Method | None = None) -> Place:
+    """Find the book and its settings.
+
+    fillbook.toml is taken from the book's own folder when --book names one and it is there, else
+    from the working directory.
+    """
+    beside = book.parent / CONFIG_NAME if book is not None else None
+    config = beside if beside is not None and beside.exists() else Path(CONFIG_NAME)
+    settings = load_settings(config)
+    if method is not None:
+        settings = msgspec.structs.replace(settings, fold=type(settings.fold)(method))
+    return Place(book or config.parent / settings.book.path, settings)
+
+
+@contextmanager
+def opened_book(place: Place, *, readonly: bool) -> Iterator[tuple[Journal, MarkStore]]:
+    """Open the journal and the marks beside it; BookMissingError says how to make a book."""
+    from fillbook.journal.store import Journal
+    from fillbook.marks.series import MarkStore
+
+    if not place.book.exists():
+        raise BookMissingError(
+            "there is no book here yet",
+            str(place.book),
+            "`fillbook init` makes one, `fillbook import PATH` fills it; --book names another",
+        )
+    with (
+        Journal.open(place.book, readonly=readonly) as journal,
+        MarkStore(place.marks, readonly=readonly) as marks,
+    ):
+        yield journal, marks
+
+
+@contextmanager
+def folded(asked: Asked) -> Iterator[tuple[BookView, Query, Place]]:
+    """Open the book read-only, fold it as far as was asked, and give the query its meaning."""
+    from fillbook.analysis import summary
+
+    place = find(asked.book, asked.method)
+    query = query_of(asked, place.settings, now_ns())
+    with opened_book(place, readonly=True) as (journal, marks), progress("folding") as report:
+        yield (
+            summary.load(journal, marks, place.settings, as_of=asked.as_of, progress=report),
+            query,
+            place,
+        )
+
+
+def query_of(asked: Asked, settings: Settings, now: int) -> Query:
+    """Turn typed filters into a query; a label stands for its account, a day for its zone."""
+    from fillbook.analysis.view import Query
+
+    since, until = (
+        _instant(text, option, settings, now)
+        for text, option in ((asked.since, "--since"), (asked.until, "--until"))
+    )
+    if since is not None and until is not None and since >= until:
+        raise UsageError(
+            "the window is empty", f"--since {asked.since} --until {asked.until}", "swap them"
+        )
+    return Query(
+        since_ns=since,
+        until_ns=until,
+        accounts=_accounts(asked.account, settings),
+        strategies=tuple(asked.strategy or ()),
+        instruments=tuple(asked.instrument or ()),
+        by=asked.by,
+    )
+
+
+def _instant(text: str | None, option: str, settings: Settings, now: int) -> int | None:
+    if text is None:
+        return None
+    try:
+        if text.strip()[-1:] in ("s", "m", "h", "d", "w"):
+            return parse_when(text, now)
+        return parse_ns(text, tz=zone(settings.report.day_zone))
+    except ValueError as fault:
+        raise UsageError(
+            str(fault), f"{option} {text}", "write 2026-01-31, 2026-01-31T12:00:00Z or 7d"
+        ) from fault
+
+
+def _accounts(names: Sequence[str] | None, settings: Settings) -> tuple[str, ...]:
+    labels: dict[str, list[str]] = {}
+    for account, told in settings.accounts.items():
+        if told.label:
+            labels.setdefault(told.label, []).append(account)
+    found: list[str] = []
+    for name in names or ():
+        found.extend(labels.get(name, [name]))
+    return tuple(found)

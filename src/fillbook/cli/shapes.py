@@ -1,0 +1,177 @@
+"""What each command prints as JSON: the one table that docs/schemas/ is generated from."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from fillbook.analysis.answers import (
+    Answer,
+    CostRow,
+    FillRow,
+    FindingRow,
+    Performance,
+    PositionRow,
+    TradeRow,
+    Why,
+)
+from fillbook.facts.finding import Finding
+
+Row = TypeVar("Row")
+
+
+class Listing(Answer, Generic[Row], frozen=True, kw_only=True):
+    """A list and the journal sequence it is true at."""
+
+    seq: int
+    rows: tuple[Row, ...]
+
+
+class RejectedRow(Answer, frozen=True, kw_only=True):
+    """A row that was not imported: where it stands and why."""
+
+    file: str
+    line: int | None
+    field: str | None
+    reason: str
+    text: str
+
+
+class ImportedFile(Answer, frozen=True, kw_only=True):
+    """What became of one file: the reader that took it, its batch, and its rows.
+
+    `known` rows were in the book already; `conflicts` have a known identity but other content.
+    """
+
+    file: str
+    format: str | None
+    batch: str | None
+    account: str | None
+    rows: int
+    new: int
+    known: int
+    conflicts: int
+    marks: int
+    rejected: int
+    state: str
+
+
+class Imported(Answer, frozen=True, kw_only=True):
+    """The outcome of an import; `seq` is the head of the journal afterwards."""
+
+    seq: int
+    dry_run: bool
+    files: tuple[ImportedFile, ...]
+    rejected: tuple[RejectedRow, ...]
+
+
+class Verified(Answer, frozen=True, kw_only=True):
+    """What verification looked at and what it found."""
+
+    book_id: str
+    seq: int
+    head: str
+    batches: int
+    claims: int
+    findings: tuple[Finding, ...]
+
+
+class Retracted(Answer, frozen=True, kw_only=True):
+    """The head of the journal after a batch was retracted."""
+
+    seq: int
+    batch: str
+
+
+class DailyTrades(Answer, frozen=True, kw_only=True):
+    """Closed trades of a day, by close time."""
+
+    total: int
+    wins: int
+    losses: int
+    win_rate_pct: float | None
+
+
+class DailyPerformance(Answer, frozen=True, kw_only=True):
+    """Money of a day's closed trades; `gross_loss` is negative here."""
+
+    gross_profit: float
+    gross_loss: float
+    net_pnl: float | None
+    expectancy: float | None
+    profit_factor: float | Literal["inf"] | None
+
+
+class DailyExecution(Answer, frozen=True, kw_only=True):
+    """Entry orders of a day and what slipped; null without order events or samples."""
+
+    orders_placed: int | None
+    orders_filled: int | None
+    fill_rate_pct: float | None
+    avg_entry_slippage_bps: float | None
+    avg_exit_slippage_bps: float | None
+
+
+class DailyCosts(Answer, frozen=True, kw_only=True):
+    """Fees and funding of a day; `total_costs` = fees paid - net funding."""
+
+    fees_paid: float | None
+    funding_paid: float
+    funding_received: float
+    net_funding: float
+    total_costs: float | None
+
+
+class DailyTime(Answer, frozen=True, kw_only=True):
+    """How long trades were held, and how much of the day one was open."""
+
+    time_in_market_pct: float | None
+    avg_holding_hours: float | None
+
+
+class DailyTruth(Answer, frozen=True, kw_only=True):
+    """The state of the book that a day's figures are true at."""
+
+    book: str
+    seq: int
+    head: str
+    revision: int
+
+
+class DailyDocument(Answer, frozen=True, kw_only=True):
+    """The daily file of one account and currency, as written to DIR."""
+
+    date: str
+    session_start: str
+    trades: DailyTrades
+    performance: DailyPerformance
+    execution: DailyExecution
+    costs: DailyCosts
+    time: DailyTime
+    fillbook: DailyTruth
+
+
+SHAPES: dict[str, Any] = {
+    "why": Why,
+    "fills": Listing[FillRow],
+    "trades": Listing[TradeRow],
+    "positions": Listing[PositionRow],
+    "performance": Listing[Performance],
+    "costs": Listing[CostRow],
+    "daily": Listing[DailyDocument],
+    "findings": Listing[FindingRow],
+    "import": Imported,
+    "retract": Retracted,
+    "verify": Verified,
+}
+
+
+def schema_of(command: str) -> dict[str, Any]:
+    """Return the JSON schema of a command's answer."""
+    schema = msgspec.json.schema(SHAPES[command])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"fillbook {command} --json",
+        **schema,
+    }

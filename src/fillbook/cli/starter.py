@@ -1,0 +1,36 @@
+"""The commented fillbook.toml that `fillbook init` writes: every key, each at its default."""
+
+STARTER = """\
+# Fillbook's configuration. Every key is optional and shown at its default.
+# An environment variable FILLBOOK__SECTION__KEY beats the file,
+# for example FILLBOOK__FOLD__METHOD=fifo.
+
+[book]
+path = "fillbook.db"          # relative to this file
+
+[report]
+day_zone = "UTC"              # where a day begins: UTC, Europe/Berlin, +05:30
+# currency = "USDC"           # a reporting currency; without one, currencies stay apart
+
+[fold]
+method = "average"            # average (what venues show), fifo or lifo
+
+[marks]
+max_age = "1h"                # a price older than this values nothing
+
+# Which strategy a fill belongs to, where neither it nor its order says so; first match wins.
+# [[strategies.rules]]
+# strategy = "market-maker"
+# client_id_prefix = "mm-"    # any of client_id_prefix, instrument, account; all given must hold
+
+# A readable name for an account, and the capital declared for it.
+# [accounts.0x31ca8395cf837de08b24da3f660e77761dfb974b]
+# label = "main"
+# capital = { USDC = "10000" }
+
+# How a CSV or JSONL of your own names its columns (docs/importing.md explains every key).
+# [[import.map]]
+# name = "desk"
+# kind = "fills"
+# columns = { time = "time", instrument = "symbol", side = "side", px = "price", qty = "size" }
+"""
