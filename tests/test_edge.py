@@ -107,7 +107,7 @@ def miss_shares(paths: np.ndarray) -> tuple[float, float]:
     widths = np.array([t_mixture_width(int(count)) for count in n])
     naive = np.where(n >= 20, 1.96 / np.sqrt(n), np.inf)
     with np.errstate(invalid="ignore"):
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             float((np.abs(means) > sds * np.where(n < 2, np.inf, width)).any(axis=1).mean())
             for width in (widths, naive)
         )
@@ -156,7 +156,7 @@ def test_a_clear_edge_is_yes_and_its_mirror_is_no() -> None:
     loser = assess(Observations(-bracket(400, 240), "trade"))
     assert loser.edge == "no"
     assert loser.high is not None and loser.high < 0
-    assert (loser.low, loser.high) == (-winner.high, -winner.low)  # type: ignore[operator]
+    assert (loser.low, loser.high) == (-winner.high, -winner.low)
 
 
 def test_chance_is_not_yet_knowable_and_says_how_many_more() -> None:
@@ -241,7 +241,7 @@ def test_overlapping_copies_of_one_trade_do_not_prove_anything() -> None:
     naive = mean_interval(copies)
     honest = mean_interval(choose_observations(copies, days, concurrent=20).values)
     assert None not in (naive.low, naive.high, honest.low, honest.high)
-    assert (honest.high - honest.low) > 3 * (naive.high - naive.low)  # type: ignore[operator]
+    assert (honest.high - honest.low) > 3 * (naive.high - naive.low)
 
 
 @given(st.lists(st.integers(-9, 9), max_size=40), st.sampled_from([1, 2, 4, 7]))

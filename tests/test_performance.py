@@ -160,7 +160,7 @@ def test_streaks_and_drawdown_follow_close_order() -> None:
     opens = np.zeros(5, np.int64)
     figures = trade_statistics(money(-1, 2, -3, -4, -5), None, opens, closes)
     assert (figures.max_consecutive_losses, figures.max_consecutive_wins) == (4, 1)
-    assert figures.max_drawdown == 13 * ONE
+    assert (figures.max_drawdown, figures.max_drawdown_ratio) == (13 * ONE, 6.5)
     assert trade_statistics(money(-1, 2, -3, -4, -5)).max_drawdown == 12 * ONE
 
 
