@@ -1,0 +1,238 @@
+"""The ladder: why the money is what it is, in lines that sum exactly to net.
+
+For each rung k (decision, arrival, mid, fill) the total is realised_k plus the change of
+unrealised_k; PnL is linear in prices, so the differences of neighbouring rungs telescope
+(docs/metrics.md, "The ladder").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fillbook.analysis.answers import Ladder
+from fillbook.analysis.valuation import Valuer, position_value
+from fillbook.analysis.view import Part, Rows
+from fillbook.ground.exact import divide_half_even, money_text
+from fillbook.ledger import layout
+from fillbook.ledger.amounts import to_int, to_ints, total
+from fillbook.ledger.columns import ARRIVAL_KNOWN, MID_KNOWN
+
+N_RUNGS = 4
+
+
+@dataclass
+class Totals:
+    """Additive totals of one currency over a window, all money in grid units.
+
+    `opened` and `closed_at` are the unrealised PnL per rung at the window's start and end.
+    `signal_unpriced` is the part of the signal whose decision price is unknown. `cash_gap` is the
+    difference between the ladder and an independent cash count: 0 unless the book is wrong.
+    """
+
+    currency: str
+    realised: list[int] = field(default_factory=lambda: [0] * N_RUNGS)
+    unrealised_change: list[int] = field(default_factory=lambda: [0] * N_RUNGS)
+    signal_unpriced: int = 0
+    fees: int = 0
+    funding: int = 0
+    n_fills: int = 0
+    n_fees: int = 0
+    n_fundings: int = 0
+    n_fee_unknown: int = 0
+    n_unvalued: int = 0
+    n_unpriced_closes: int = 0
+    unmarked: list[str] = field(default_factory=list)
+    notional: float = 0.0
+    notional_known: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
+    cash_gap: int = 0
+
+    def add(self, other: Totals) -> None:
+        """Add another part's totals; both are in one currency."""
+        assert self.currency == other.currency
+        for rung in range(N_RUNGS):
+            self.realised[rung] += other.realised[rung]
+            self.unrealised_change[rung] += other.unrealised_change[rung]
+            self.notional_known[rung] += other.notional_known[rung]
+        for name in (
+            *("signal_unpriced", "fees", "funding", "n_fills", "n_fees", "n_fundings"),
+            *("n_fee_unknown", "n_unvalued", "n_unpriced_closes", "notional", "cash_gap"),
+        ):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.unmarked += other.unmarked
+
+    def rung(self, place: int) -> int:
+        """Return the gross result at one rung of the ladder."""
+        return self.realised[place] + self.unrealised_change[place]
+
+    @property
+    def gross(self) -> int:
+        """Return gross PnL at the prices actually filled."""
+        return self.rung(3)
+
+    @property
+    def net_known(self) -> int:
+        """Return gross less known fees plus funding; the whole net where nothing is unknown."""
+        return self.gross - self.fees + self.funding
+
+    @property
+    def fees_known(self) -> bool:
+        """Say whether every fee is known and valued."""
+        return not (self.n_fee_unknown or self.n_unvalued)
+
+    def lines(self) -> dict[str, int]:
+        """Return the ladder's lines in grid units; costs positive = lost."""
+        signal = self.rung(0) - self.signal_unpriced
+        parts = {
+            "signal": signal,
+            "signal_unpriced": self.signal_unpriced,
+            "delay": self.rung(0) - self.rung(1),
+            "drift": self.rung(1) - self.rung(2),
+            "spread": self.rung(2) - self.rung(3),
+            "fees": self.fees,
+            "funding": self.funding,
+            "rounding": 0,
+        }
+        return parts | {"residual": self.cash_gap}
+
+    def ladder(self) -> Ladder:
+        """Return the ladder as decimal text."""
+        return Ladder(**{name: money_text(amount) for name, amount in self.lines().items()})
+
+
+def totals_of(part: Part, valuer: Valuer, since_ns: int | None, until_ns: int) -> Totals:
+    """Total one part of a group over its window; positions are carried in and out at marks."""
+    totals = Totals(part.currency)
+    rows = part.rows
+    _flows(totals, part, rows, valuer)
+    _unrealised(totals, part, valuer, since_ns, until_ns)
+    _count_known(totals, part, rows)
+    _check_cash(totals, part, rows)
+    return totals
+
+
+def _flows(totals: Totals, part: Part, rows: Rows, valuer: Valuer) -> None:
+    columns, flows = part.group.columns, part.group.books.outputs
+    events = columns.events
+    realised, flags = flows.realised[rows], flows.flags[rows]
+    for rung in range(N_RUNGS):
+        totals.realised[rung] = total(np.ascontiguousarray(realised[:, rung]))
+    unpriced = (flags & layout.SIGNAL_UNPRICED) != 0
+    totals.signal_unpriced = total(np.ascontiguousarray(realised[unpriced, 0]))
+    fee, funding = events.fee[rows], flows.funding[rows]
+    totals.fees, totals.funding = total(fee), total(funding)
+    kind, given = events.kind[rows], events.flags[rows]
+    is_fill = kind == layout.FILL
+    totals.n_fills = int(is_fill.sum())
+    totals.n_fees = int(fee.any(axis=1).sum())
+    totals.n_fundings = int(((kind == layout.FUNDING) | (kind == layout.FUNDING_SHARE)).sum())
+    totals.n_fee_unknown = int((is_fill & ((given & layout.FEE_UNKNOWN) != 0)).sum())
+    totals.n_unpriced_closes = int((is_fill & ((flags & layout.REALISED_UNKNOWN) != 0)).sum())
+    foreign = np.arange(len(columns))[rows][columns.foreign[rows] >= 0]
+    for row in foreign.tolist():
+        value = valuer.foreign_value(columns, row)
+        if value is None:
+            totals.n_unvalued += 1
+        elif events.kind[row] == layout.FUNDING:
+            totals.funding -= value
+        else:
+            totals.fees += value
+            totals.n_fees += 1
+
+
+def _unrealised(
+    totals: Totals, part: Part, valuer: Valuer, since_ns: int | None, until_ns: int
+) -> None:
+    for row, at_ns, sign in ((part.first, since_ns, -1), (part.last, until_ns - 1, 1)):
+        if at_ns is None or (row == 0 and sign < 0):
+            continue
+        states = part.group.state_before(row)
+        for book in part.books:
+            _value_book(totals, part, states[book], valuer, at_ns, sign)
+
+
+def _value_book(
+    totals: Totals, part: Part, state: np.void, valuer: Valuer, at_ns: int, sign: int
+) -> None:
+    columns = part.group.columns
+    qty, unpriced = int(state["priced_qty"]), int(state["unpriced_qty"])
+    if abs(qty + unpriced) < columns.terms.dust:
+        return
+    mark = valuer.mark(columns.key.venue, columns.key.instrument, at_ns)
+    if mark is None or unpriced:
+        totals.unmarked.append(columns.key.instrument)
+    if mark is None:
+        return
+    value = position_value(columns.contract, qty, columns.terms.qty_scale, mark.px)
+    for rung, cost in enumerate(to_ints(np.ascontiguousarray(state["cost"]))):
+        totals.unrealised_change[rung] += sign * (value - cost)
+        if rung == 0 and int(state["flags"]) & layout.TRADE_SIGNAL_UNPRICED:
+            totals.signal_unpriced += sign * (value - cost)
+
+
+def _count_known(totals: Totals, part: Part, rows: Rows) -> None:
+    """Weigh by notional how often each price of the ladder, and the fee, is known."""
+    columns = part.group.columns
+    events = columns.events
+    picked = events.kind[rows] == layout.FILL
+    notional = np.abs(fill_values(part)[rows])[picked]
+    totals.notional = float(notional.sum())
+    given = events.flags[rows][picked]
+    traits = columns.traits[rows][picked]
+    for place, known in enumerate(
+        (
+            (given & layout.DECISION_KNOWN) != 0,
+            (traits & ARRIVAL_KNOWN) != 0,
+            (traits & MID_KNOWN) != 0,
+            (given & layout.FEE_UNKNOWN) == 0,
+        )
+    ):
+        totals.notional_known[place] = float(notional[known].sum())
+
+
+def fill_values(part: Part) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return signed qty x px of every row as floats in the settlement currency, for weights."""
+    columns = part.group.columns
+    terms, events = columns.terms, columns.events
+    unit = terms.factor / terms.divisor / 1e18
+    return events.qty.astype(np.float64) * events.px[:, 3].astype(np.float64) * unit
+
+
+def _check_cash(totals: Totals, part: Part, rows: Rows) -> None:
+    """Count the same money without any lots: cash out of the fills plus what is still held.
+
+    Where cost is unknown (an unpriced position, an adjustment) no such count exists.
+    """
+    columns, group = part.group.columns, part.group
+    terms, events = columns.terms, columns.events
+    start, end = group.state_before(part.first), group.state_before(part.last)
+    held = [states[book] for states in (start, end) for book in part.books]
+    if any(int(state["unpriced_qty"]) for state in held):
+        return
+    if (events.kind[rows] == layout.ADJUST).any() or totals.n_unpriced_closes:
+        return
+    quantities, prices = events.qty[rows], events.px[rows][:, 3]
+    if terms.divisor == 1:
+        paid = terms.factor * int((quantities.astype(object) * prices.astype(object)).sum())
+    else:
+        paid = sum(
+            divide_half_even(qty * px * terms.factor, terms.divisor)
+            for qty, px in zip(quantities.tolist(), prices.tolist(), strict=True)
+        )
+    cost = sum(to_int(end[book]["cost"][3]) - to_int(start[book]["cost"][3]) for book in part.books)
+    totals.cash_gap = (cost - paid) - totals.realised[3]
+
+
+def explain(
+    parts: list[Part], valuer: Valuer, since_ns: int | None, until_ns: int
+) -> dict[str, Totals]:
+    """Total all parts per settlement currency; currencies are never added."""
+    by_currency: dict[str, Totals] = {}
+    for part in parts:
+        totals = totals_of(part, valuer, since_ns, until_ns)
+        if part.currency in by_currency:
+            by_currency[part.currency].add(totals)
+        else:
+            by_currency[part.currency] = totals
+    return dict(sorted(by_currency.items()))

@@ -1,0 +1,156 @@
+"""The closed and open trades of a selection as columns: what statistics are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fillbook.analysis.valuation import Valuer
+from fillbook.analysis.view import Part
+from fillbook.ground.exact import divide_half_even
+from fillbook.ledger import layout
+from fillbook.ledger.amounts import Wide, add_arrays, from_ints, negated
+from fillbook.ledger.group import GroupLedger
+
+I64 = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TradeTable:
+    """Trades of one settlement currency; money columns (n, 2) on the grid, in close order.
+
+    `group` and `number` say where each trade stands; `close_ns` of an open trade is the end of
+    the window. `unpriced` trades have unknown PnL; `fee_unknown` ones an unknown net.
+    `untimed` trades come from files without times.
+    """
+
+    currency: str
+    groups: Sequence[GroupLedger]
+    group: I64
+    number: I64
+    open_ns: I64
+    close_ns: I64
+    gross: Wide
+    fees: Wide
+    funding: Wide
+    n_fills: I64
+    unpriced: Flags
+    fee_unknown: Flags
+    untimed: Flags
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    @property
+    def net(self) -> Wide:
+        """Return gross - fees + funding per trade."""
+        return add_arrays(add_arrays(self.gross, negated(self.fees)), self.funding)
+
+    def pick(self, rows: Flags | I64) -> TradeTable:
+        """Return some of the trades."""
+        return TradeTable(
+            self.currency,
+            self.groups,
+            *(
+                getattr(self, name)[rows]
+                for name in (
+                    *("group", "number", "open_ns", "close_ns", "gross", "fees", "funding"),
+                    *("n_fills", "unpriced", "fee_unknown", "untimed"),
+                )
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class ForeignFees:
+    """Third-asset fees of one group, valued at their own time and shared out to trades."""
+
+    by_trade: dict[int, int]
+    unvalued: frozenset[int]
+
+
+def foreign_fees(group: GroupLedger, valuer: Valuer) -> ForeignFees:
+    """Value a group's fees in other assets per trade; a fill without a rate leaves it unknown.
+
+    On a flip the closing share rounds half-even, the opening trade gets the rest. Foreign funding
+    counts with the opposite sign.
+    """
+    columns, flows = group.columns, group.books.outputs
+    by_trade: dict[int, int] = {}
+    unvalued: set[int] = set()
+    for row in np.flatnonzero(columns.foreign >= 0).tolist():
+        closing, opening = int(flows.trade_close[row]), int(flows.trade_open[row])
+        value = valuer.foreign_value(columns, row)
+        if value is None:
+            unvalued.update(trade for trade in (closing, opening) if trade >= 0)
+            continue
+        share = value
+        if opening >= 0:
+            moved = abs(int(columns.events.qty[row]))
+            closed = int(flows.closed_qty[row]) if closing >= 0 else 0
+            share = divide_half_even(value * closed, moved) if moved else 0
+            by_trade[opening] = by_trade.get(opening, 0) + value - share
+        if closing >= 0:
+            by_trade[closing] = by_trade.get(closing, 0) + share
+    return ForeignFees(by_trade, frozenset(unvalued))
+
+
+def trade_tables(
+    parts: Sequence[Part], valuer: Valuer, since_ns: int | None, until_ns: int
+) -> tuple[dict[str, TradeTable], dict[str, TradeTable]]:
+    """Return per currency the trades closed inside [since, until), and those open at its end."""
+    closed: dict[str, TradeTable] = {}
+    opened: dict[str, TradeTable] = {}
+    for currency in sorted({part.currency for part in parts}):
+        chosen = [part for part in parts if part.currency == currency]
+        table = _table(currency, chosen, valuer, until_ns)
+        is_open = table.close_ns >= until_ns
+        begun = table.open_ns < until_ns
+        inside = ~is_open
+        if since_ns is not None:
+            inside &= table.close_ns >= since_ns
+        closed[currency] = table.pick(inside)
+        opened[currency] = table.pick(is_open & begun)
+    return closed, opened
+
+
+def _table(currency: str, parts: Sequence[Part], valuer: Valuer, until_ns: int) -> TradeTable:
+    pieces = [_piece(place, part, valuer, until_ns) for place, part in enumerate(parts)]
+    columns = [np.concatenate(column) for column in zip(*pieces, strict=True)]
+    table = TradeTable(currency, [part.group for part in parts], *columns)
+    order = np.lexsort((table.number, table.group, table.open_ns, table.close_ns))
+    return table.pick(order)
+
+
+def _piece(place: int, part: Part, valuer: Valuer, until_ns: int) -> tuple[npt.NDArray, ...]:  # type: ignore[type-arg]
+    group = part.group
+    trades, ts_ns = group.books.trades, group.columns.ts_ns
+    if not part.whole:
+        trades = trades[np.isin(trades["book"], part.books)]
+    is_open = trades["close_event"] < 0
+    close_ns = ts_ns[np.where(is_open, 0, trades["close_event"])].copy()
+    close_ns[is_open] = until_ns
+    fees = np.ascontiguousarray(trades["fees"])
+    fee_unknown = (trades["flags"] & layout.TRADE_FEE_UNKNOWN) != 0
+    if (group.columns.foreign >= 0).any():
+        extra = foreign_fees(group, valuer)
+        fees = add_arrays(fees, from_ints(extra.by_trade.get(int(n), 0) for n in trades["number"]))
+        fee_unknown |= np.isin(trades["number"], sorted(extra.unvalued))
+    count = len(trades)
+    return (
+        np.full(count, place, dtype=np.int64),
+        trades["number"].astype(np.int64),
+        ts_ns[trades["open_event"]],
+        close_ns,
+        np.ascontiguousarray(trades["realised"][:, 3]),
+        fees,
+        np.ascontiguousarray(trades["funding"]),
+        trades["n_fills"].astype(np.int64),
+        (trades["flags"] & layout.TRADE_UNPRICED) != 0,
+        fee_unknown,
+        np.full(count, group.columns.without_times),
+    )

@@ -1,0 +1,190 @@
+"""What a question is about: a folded book with its marks, and the part of it that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from fillbook.analysis.valuation import Valuer
+from fillbook.facts.finding import Finding
+from fillbook.ground.clock import DAY_NS, day_of
+from fillbook.ground.errors import UsageError
+from fillbook.ground.settings import Settings
+from fillbook.ledger.group import GroupLedger
+from fillbook.ledger.ledger import Ledger
+from fillbook.resolve.assignment import leg_in, strategy_in
+
+Rows = slice | npt.NDArray[np.int64]
+
+DIMENSIONS = ("account", "venue", "instrument", "strategy", "day")
+AS_RECORDED = "as recorded"
+FLAT_TO_FLAT = "flat to flat"
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """A window [since, until) and filters; empty filters mean everything. Times in UTC ns."""
+
+    since_ns: int | None = None
+    until_ns: int | None = None
+    accounts: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    instruments: tuple[str, ...] = ()
+    by: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.by is not None and self.by not in DIMENSIONS:
+            raise UsageError(
+                f"--by {self.by} is not a dimension", "", f"choose one of {', '.join(DIMENSIONS)}"
+            )
+
+
+@dataclass
+class BookView:
+    """A ledger with everything needed to read it: marks, settings, and the end of its time.
+
+    `end_ns` is where an open window ends: the newest event or mark. `venue_gaps` is realised PnL
+    of ours less the venue's per (account, currency), where they disagree beyond rounding.
+    """
+
+    ledger: Ledger
+    valuer: Valuer
+    settings: Settings
+    end_ns: int
+    extra_findings: list[Finding] = field(default_factory=list)
+    venue_gaps: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def seq(self) -> int:
+        """Return the journal sequence all answers are true at."""
+        return self.ledger.seq
+
+    @property
+    def head(self) -> str:
+        """Return the hash that proves the journal up to `seq`."""
+        return self.ledger.head
+
+    def until_ns(self, query: Query) -> int:
+        """Return the end of a query's window; an open one includes the last event."""
+        return self.end_ns + 1 if query.until_ns is None else query.until_ns
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows [first, last) of one group that a query selects, and its sub-books.
+
+    `books` are the numbers of the selected sub-books; `whole` says that all are.
+    """
+
+    group: GroupLedger
+    first: int
+    last: int
+    books: tuple[int, ...]
+    whole: bool
+
+    @property
+    def rows(self) -> Rows:
+        """Return an index into the group's columns that picks the selected rows."""
+        if self.whole:
+            return slice(self.first, self.last)
+        inside = np.isin(self.group.columns.events.book[self.first : self.last], self.books)
+        return np.flatnonzero(inside) + self.first
+
+    @property
+    def currency(self) -> str:
+        """Return the settlement currency of the group."""
+        return self.group.columns.contract.settle
+
+
+def parts_of(view: BookView, query: Query) -> list[Part]:
+    """Select the rows of every group that a query asks for, groups in the order of their keys."""
+    parts = []
+    for group in view.ledger.groups:
+        key = group.columns.key
+        if query.accounts and key.account not in query.accounts:
+            continue
+        if query.instruments and key.instrument not in query.instruments:
+            continue
+        names = group.columns.books
+        books = tuple(
+            number
+            for number, name in enumerate(names)
+            if not query.strategies or strategy_in(name) in query.strategies
+        )
+        if books:
+            first, last = group.rows_in(query.since_ns, query.until_ns)
+            parts.append(Part(group, first, last, books, len(books) == len(names)))
+    return parts
+
+
+def sliced(view: BookView, query: Query, dimension: str) -> Iterator[tuple[str, Query]]:
+    """Yield (value, narrower query) for every value of a dimension inside the query."""
+    plain = msgspec.structs.replace(query, by=None)
+    if dimension == "day":
+        since, until = _span(view, plain)
+        for start in range(since - since % DAY_NS, until, DAY_NS):
+            day = msgspec.structs.replace(
+                plain, since_ns=max(since, start), until_ns=min(until, start + DAY_NS)
+            )
+            yield day_of(start), day
+        return
+    values: set[str] = set()
+    for part in parts_of(view, plain):
+        key = part.group.columns.key
+        if dimension == "strategy":
+            values.update(strategy_in(part.group.columns.books[book]) for book in part.books)
+        else:
+            values.add(str(getattr(key, dimension)))
+    for value in sorted(values):
+        yield value, narrowed(view, plain, dimension, value)
+
+
+def narrowed(view: BookView, query: Query, dimension: str, value: str) -> Query:
+    """Return the query restricted to one value of a dimension."""
+    if dimension == "strategy":
+        return msgspec.structs.replace(query, strategies=(value,))
+    if dimension == "instrument":
+        return msgspec.structs.replace(query, instruments=(value,))
+    if dimension == "account":
+        return msgspec.structs.replace(query, accounts=(value,))
+    accounts = {
+        group.columns.key.account
+        for group in view.ledger.groups
+        if group.columns.key.venue == value
+        and (not query.accounts or group.columns.key.account in query.accounts)
+    }
+    return msgspec.structs.replace(query, accounts=tuple(sorted(accounts)))
+
+
+def _span(view: BookView, query: Query) -> tuple[int, int]:
+    first = min(
+        (int(group.columns.ts_ns[0]) for group in view.ledger.groups if len(group)),
+        default=view.end_ns,
+    )
+    since = first if query.since_ns is None else query.since_ns
+    return since, view.until_ns(query)
+
+
+def definition_of(parts: list[Part]) -> str:
+    """Name the trade definition in force: flat to flat, as recorded, or both."""
+    named = set()
+    for part in parts:
+        for book in part.books:
+            leg = leg_in(part.group.columns.books[book])
+            named.add(FLAT_TO_FLAT if leg is None else AS_RECORDED)
+    if AS_RECORDED in named and not _trades_flat(parts):
+        named.discard(FLAT_TO_FLAT)
+    return " and ".join(sorted(named)) or FLAT_TO_FLAT
+
+
+def _trades_flat(parts: list[Part]) -> bool:
+    """Say whether any trade of the parts is not a recorded round trip."""
+    for part in parts:
+        columns = part.group.columns
+        books = np.unique(part.group.books.trades["book"])
+        if any(leg_in(columns.books[int(book)]) is None for book in books):
+            return True
+    return False
