@@ -18,143 +18,29 @@ the trade the fill opens; where the fill opens none, it belongs to no trade (`OU
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fillbook.ledger import layout
+from fillbook.ledger.bundles import EventColumns, Outputs
+from fillbook.ledger.states import State
+
+__all__ = [
+    "EventColumns",
+    "FoldError",
+    "FoldResult",
+    "Outputs",
+    "State",
+    "fold_group",
+    "splice_trades",
+]
 
 Words = NDArray[np.int64]
 Rows = NDArray[np.void]
 
 _CHUNK = 65_536
-_FREE_HEAD = (0, 0, 0, 0, 0, 0, -1, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class EventColumns:
-    """The money events of one group, in folding order.
-
-    `kind` u8[n] (`layout.FILL` …); `book` i32[n]; `qty` i64[n] signed, at the quantity scale, base
-    fees already taken off; `px` i64[n, 4] at the price scale, rungs decision, arrival, mid, fill
-    (for inverse contracts -round(1e18 / p)); `fee` i64[n, 2] in the settlement currency, positive
-    = cost, for FILL and FEE; `amount` i64[n, 2], positive = received, for FUNDING and, repeated on
-    each of the block's rows, FUNDING_SHARE; `flags` u8[n] (`layout.DECISION_KNOWN` …). Arrays may
-    be read-only; they must be C-contiguous.
-    """
-
-    kind: NDArray[np.uint8]
-    book: NDArray[np.int32]
-    qty: Words
-    px: Words
-    fee: Words
-    amount: Words
-    flags: NDArray[np.uint8]
-
-    @classmethod
-    def allocate(cls, n: int) -> Self:
-        """Return n fills of nothing at all, ready to be written over."""
-        return cls(
-            kind=np.zeros(n, np.uint8),
-            book=np.zeros(n, np.int32),
-            qty=np.zeros(n, np.int64),
-            px=np.zeros((n, 4), np.int64),
-            fee=np.zeros((n, 2), np.int64),
-            amount=np.zeros((n, 2), np.int64),
-            flags=np.zeros(n, np.uint8),
-        )
-
-    def __len__(self) -> int:
-        return len(self.kind)
-
-    def slice(self, start: int, stop: int | None = None) -> EventColumns:
-        """Return the events [start, stop) as views on the same memory."""
-        return EventColumns(*(getattr(self, f.name)[start:stop] for f in fields(self)))
-
-
-@dataclass(slots=True)
-class Outputs:
-    """What each event did, one row per event; memory to reuse from fold to fold.
-
-    `realised` i64[n, 4, 2] per rung, positive = gain; `closed_qty` i64[n] magnitude closed, of
-    which `unpriced_closed` i64[n] at unknown cost; `position_after` i64[n] of that book, signed;
-    `trade_close`, `trade_open` i32[n]: numbers of the trades that the closing and the opening part
-    belong to, -1 none (FEE and FUNDING use `trade_open`); `fee_open` i64[n, 2]: the part of the
-    fee that belongs to `trade_open`, the rest being `trade_close`'s; `funding` i64[n, 2]: what this
-    book received; `flags` u8[n] (`layout.REALISED_UNKNOWN` …).
-
-    `trade_rows` is room for trades and grows by itself.
-    """
-
-    realised: Words
-    closed_qty: Words
-    unpriced_closed: Words
-    position_after: Words
-    trade_close: NDArray[np.int32]
-    trade_open: NDArray[np.int32]
-    fee_open: Words
-    funding: Words
-    flags: NDArray[np.uint8]
-    trade_rows: Words = field(default_factory=lambda: np.zeros((0, layout.TRADE_WORDS), np.int64))
-
-    @classmethod
-    def allocate(cls, n: int) -> Self:
-        """Return room for n events."""
-        return cls(
-            realised=np.zeros((n, 4, 2), np.int64),
-            closed_qty=np.zeros(n, np.int64),
-            unpriced_closed=np.zeros(n, np.int64),
-            position_after=np.zeros(n, np.int64),
-            trade_close=np.zeros(n, np.int32),
-            trade_open=np.zeros(n, np.int32),
-            fee_open=np.zeros((n, 2), np.int64),
-            funding=np.zeros((n, 2), np.int64),
-            flags=np.zeros(n, np.uint8),
-        )
-
-    def __len__(self) -> int:
-        return len(self.closed_qty)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class State:
-    """Everything a fold needs to go on: books, open lots and counters.
-
-    `books` is a `STATE_DTYPE` row per book; `lots` are `LOT_DTYPE` rows, book by book in the order
-    in which they will be consumed (empty under AVERAGE). `n_events` and `n_trades` count what was
-    folded before, so numbering goes on. `share` is a FUNDING_SHARE block cut in the middle.
-    States compare with `==`.
-    """
-
-    books: Rows
-    lots: Rows
-    n_events: int
-    n_trades: int
-    share: tuple[int, ...]
-
-    @classmethod
-    def empty(cls, n_books: int) -> State:
-        """Return the state before the first event."""
-        raise NotImplementedError
-
-    def __eq__(self, other: object) -> bool:
-        raise NotImplementedError
-
-    def same_money(self, other: State) -> bool:
-        """Tell whether the two go on alike, however their events and trades are numbered."""
-        raise NotImplementedError
-
-    def to_bytes(self) -> bytes:
-        """Return the state as bytes for a cache."""
-        raise NotImplementedError
-
-    @classmethod
-    def from_bytes(cls, raw: bytes) -> State:
-        """Return the state that `to_bytes` wrote; ValueError where the bytes are no state."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +55,15 @@ class FoldError:
 class FoldResult:
     """What a fold found.
 
-    `outputs` rows [0, n_folded) are valid, n_folded being `state.n_events` minus the events folded
-    before. `trades` are `TRADE_DTYPE` rows by number: those already open at the start, then all
-    new ones; the ones still open have close_event -1. `removed` are `REMOVED_DTYPE` rows.
-    `checkpoints` are the states at every multiple of `checkpoint_every` events. With an `error`,
-    everything is as of just before that event. Event indices count from the group's beginning.
+    The first `n_folded` rows of `outputs` are valid. `trades` are `TRADE_DTYPE` rows by number:
+    those already open at the start, then all new ones; open ones have `close_event` -1. `removed`
+    are `REMOVED_DTYPE` rows. `checkpoints` are the states at every multiple of `checkpoint_every`
+    events of the group. With an `error`, everything is as of just before that event. Event indices
+    count from the group's beginning. `trades` is a copy, `outputs` the memory that was handed in.
     """
 
     outputs: Outputs
+    n_folded: int
     trades: Rows
     removed: Rows
     state: State
@@ -199,15 +86,218 @@ def fold_group(
     """Fold the events of one group, from the beginning or on from `state`.
 
     A value is half_even(qty * px * factor / divisor) on the 1e-18 grid. With `state`, `events` are
-    the ones after it. `outputs` reuses earlier memory (rows beyond the events stay as they were).
+    the ones after it. `outputs` reuses earlier memory and may be longer than the events.
+    ValueError where an argument or a column cannot be folded at all.
+
+    >>> from fillbook.ledger.amounts import to_ints
+    >>> events = EventColumns.allocate(2)
+    >>> events.qty[:] = 5, -5
+    >>> events.px[:] = [[100] * 4, [110] * 4]
+    >>> result = fold_group(events, method=layout.AVERAGE, factor=10**16)
+    >>> to_ints(result.outputs.realised[:, 3]), result.trades["closed_qty"].tolist()
+    ([0, 500000000000000000], [5])
     """
-    raise NotImplementedError
+    start = State.empty(n_books) if state is None else state
+    _check(events, method, factor, divisor, dust, len(start.books))
+    out = Outputs.allocate(len(events)) if outputs is None else outputs
+    if len(out) < len(events):
+        raise ValueError(f"outputs hold {len(out)} rows for {len(events)} events")
+    rules = (method, factor, divisor, max(dust, 1))
+    run = _Run(events, rules, start, out)
+    checkpoints, error = run.all(checkpoint_every)
+    return FoldResult(
+        outputs=out,
+        n_folded=run.done,
+        trades=run.trades(),
+        removed=run.removed_rows(),
+        state=run.state(),
+        checkpoints=checkpoints,
+        error=error,
+    )
 
 
-def splice_trades(earlier: Rows, result: FoldResult) -> Rows:
-    """Return all trades of a group after a refold from a checkpoint.
+def splice_trades(earlier: Rows, result: FoldResult, n_trades: int) -> Rows:
+    """Return all trades of a group after a refold from a checkpoint that had counted `n_trades`.
 
-    `earlier` are the trades of the fold that the checkpoint came from; those numbered below the
-    checkpoint's `n_trades` stay, except where `result` tells how one of them went on.
+    `earlier` are the trades of the fold the checkpoint came from: those numbered below `n_trades`
+    stay, except where `result` tells how one of them went on.
     """
-    raise NotImplementedError
+    numbers = result.trades["number"]
+    kept = earlier[:n_trades].copy()
+    kept[numbers[numbers < n_trades]] = result.trades[numbers < n_trades]
+    return np.concatenate([kept, result.trades[numbers >= n_trades]])
+
+
+def _check(
+    events: EventColumns, method: int, factor: int, divisor: int, dust: int, n_books: int
+) -> None:
+    """Refuse what the compiled loop would take without looking."""
+    if method not in (layout.AVERAGE, layout.FIFO, layout.LIFO):
+        raise ValueError(f"no lot method {method}")
+    if not (0 < divisor < 2**63 and abs(factor) < 2**63 and 0 <= dust < 2**63):
+        raise ValueError("factor, divisor and dust must be int64, divisor > 0, dust >= 0")
+    n = len(events)
+    shapes = [getattr(events, f.name).shape for f in fields(events)]
+    if shapes != [(n,), (n,), (n,), (n, 4), (n, 2), (n, 2), (n,)]:
+        raise ValueError(f"columns of events have the shapes {shapes}")
+    if n and not (int(events.book.min()) >= 0 and int(events.book.max()) < n_books):
+        raise ValueError(f"books must lie in [0, {n_books})")
+    if n and int(events.kind.max()) > layout.FUNDING_SHARE:
+        raise ValueError(f"no kind of event {int(events.kind.max())}")
+
+
+class _Run:
+    """One fold under way: the kernel's working memory and how far it has come."""
+
+    def __init__(
+        self, events: EventColumns, rules: tuple[int, int, int, int], start: State, out: Outputs
+    ) -> None:
+        from fillbook.ledger import kernel  # numba is heavy: loaded where something is folded
+
+        self._loop = kernel.compiled_fold()
+        self._gather = kernel.compiled_gather()
+        self.events = events
+        self.out = out
+        self.start = start
+        self.done = 0
+        carried = start.books["trade"]
+        self.n_carried = int((carried >= 0).sum())
+        self.carried = np.where(carried >= 0, np.argsort(np.argsort(carried)), -1)
+        self.carried[carried >= 0] -= len(carried) - self.n_carried
+        shift = self.n_carried - start.n_trades
+        self.rules = np.array([*rules, start.n_events, start.n_trades, shift], np.int64)
+        n_adjusts = int((events.kind == layout.ADJUST).sum())
+        self.removed = np.zeros((n_adjusts, 4, 2), np.int64)
+        self.removed_event = np.zeros(n_adjusts, np.int64)
+        self.n_removed = 0
+        self._restore(start)
+        self.head[layout.H_REMOVED] = 0
+
+    def _restore(self, state: State) -> None:
+        """Lay a state out as the kernel wants it: links between lots, free room behind."""
+        n_lots = len(state.lots)
+        self.books = _words(state.books).copy()
+        self.pool = np.zeros((n_lots, layout.LOT_WORDS), np.int64)
+        self.pool[:] = _words(state.lots)
+        counts = state.books["n_lots"]
+        ends = np.cumsum(counts)
+        held = counts > 0
+        self.pool[:, layout.L_LINK] = np.arange(1, n_lots + 1)
+        self.pool[ends[held] - 1, layout.L_LINK] = -1
+        self.books[:, layout.S_FIRST] = np.where(held, ends - counts, -1)
+        self.books[:, layout.S_LAST] = np.where(held, ends - 1, -1)
+        self.head = np.array([state.n_trades, *state.share, -1, n_lots, 0], np.int64)
+
+    def all(self, checkpoint_every: int) -> tuple[tuple[State, ...], FoldError | None]:
+        """Fold every event, or up to the one that cannot be."""
+        n = len(self.events)
+        checkpoints: list[State] = []
+        step = checkpoint_every or _CHUNK
+        while self.done < n:
+            before, done = self.state(), self.done
+            n_removed = int(self.head[layout.H_REMOVED])
+            ahead = step - before.n_events % step
+            code, row = self._fold(min(n, done + ahead))
+            if code != layout.FOLDED:
+                # the failing event may be half done: again from before the chunk, up to it
+                self._restore(before)
+                self.head[layout.H_REMOVED] = n_removed
+                self.done = done
+                self._fold(row)
+                return tuple(checkpoints), FoldError(code, before.n_events + row - done)
+            if checkpoint_every and (self.start.n_events + self.done) % step == 0:
+                checkpoints.append(self.state())
+        return tuple(checkpoints), None
+
+    def _fold(self, stop: int) -> tuple[int, int]:
+        """Fold events [done, stop), with room for a new trade and a new lot each."""
+        ahead = stop - self.done
+        used = self.n_carried + int(self.head[layout.H_TRADES]) - self.start.n_trades
+        self.out.trade_rows = _with_room(self.out.trade_rows, used + ahead)
+        if self.rules[0] != layout.AVERAGE:
+            live = int(self.books[:, layout.S_LOTS].sum())
+            self.pool = _with_room(self.pool, live + ahead)
+        e, o = self.events, self.out
+        code, row = self._loop(
+            self.done,
+            stop,
+            self.rules,
+            e.kind,
+            e.book,
+            e.qty,
+            e.px,
+            e.fee,
+            e.amount,
+            e.flags,
+            self.books,
+            self.pool,
+            self.head,
+            o.trade_rows,
+            self.carried,
+            self.removed,
+            self.removed_event,
+            o.realised,
+            o.closed_qty,
+            o.unpriced_closed,
+            o.position_after,
+            o.trade_close,
+            o.trade_open,
+            o.fee_open,
+            o.funding,
+            o.flags,
+        )
+        if code == layout.FOLDED:
+            self.done = stop
+        return int(code), int(row)
+
+    def state(self) -> State:
+        """Return the present state, compact: lots in order of consumption, no places."""
+        lots = np.empty((int(self.books[:, layout.S_LOTS].sum()), layout.LOT_WORDS), np.int64)
+        if len(lots):
+            self._gather(self.books, self.pool, lots)
+        books = self.books.copy()
+        books[:, layout.S_FIRST] = -1
+        books[:, layout.S_LAST] = -1
+        n_trades, *share = self.head[: layout.H_SHARE_GIVEN + 2].tolist()
+        return State(
+            books=books.view(layout.STATE_DTYPE)[:, 0],
+            lots=lots.view(layout.LOT_DTYPE)[:, 0],
+            n_events=self.start.n_events + self.done,
+            n_trades=n_trades,
+            share=tuple(share),
+        )
+
+    def trades(self) -> Rows:
+        """Return the rows of closed trades and, as they stand, of the open ones."""
+        first = self.start.n_trades
+        count = self.n_carried + int(self.head[layout.H_TRADES]) - first
+        rows = self.out.trade_rows[:count].copy()
+        for book in np.flatnonzero(self.books[:, layout.S_TRADE] >= 0).tolist():
+            words = self.books[book]
+            number = int(words[layout.S_TRADE])
+            row = number - first + self.n_carried if number >= first else int(self.carried[book])
+            rows[row, layout.T_SIDE :] = words[layout.S_SIDE :]
+            rows[row, : layout.T_SIDE] = number, book, words[layout.S_OPENED_AT], -1
+        return rows.view(layout.TRADE_DTYPE)[:, 0]
+
+    def removed_rows(self) -> Rows:
+        """Return what adjustments took out."""
+        count = int(self.head[layout.H_REMOVED])
+        rows = np.zeros(count, layout.REMOVED_DTYPE)
+        rows["event"] = self.removed_event[:count]
+        rows["cost"] = self.removed[:count]
+        return rows
+
+
+def _words(rows: Rows) -> Words:
+    """Return structured rows as a matrix of their words."""
+    return np.ascontiguousarray(rows).view(np.int64).reshape(len(rows), rows.dtype.itemsize // 8)
+
+
+def _with_room(rows: Words, wanted: int) -> Words:
+    """Return the rows, in new memory of at least double size where they have no room."""
+    if len(rows) >= wanted:
+        return rows
+    larger = np.zeros((max(wanted, 2 * len(rows)), rows.shape[1]), np.int64)
+    larger[: len(rows)] = rows
+    return larger
