@@ -13,7 +13,7 @@ from fillbook.analysis.occupancy import time_in_market_ns
 from fillbook.analysis.performance import outcomes, profit_and_loss
 from fillbook.analysis.tradebook import TradeTable, trade_tables
 from fillbook.analysis.view import BookView, Part, Query, parts_of
-from fillbook.facts.model import Claimed, OrderUpdate
+from fillbook.facts.model import OrderUpdate
 from fillbook.ground.clock import DAY_NS, day_start_ns
 from fillbook.ledger.amounts import total
 
@@ -47,7 +47,7 @@ def _record(
     profit, loss = profit_and_loss(money, classes)
     received, paid = split_funding(parts)
     placed, filled = _entry_orders(view.ledger.orders, account, start_ns, until_ns)
-    entry_bps, exit_bps = _slippage(view.ledger.orders, parts)
+    entry_bps, exit_bps = _slippage(parts)
     untimed = bool(table.untimed.any())
     return DailyRecord(
         day=day,
@@ -82,7 +82,7 @@ def _in_market(closed: TradeTable, opened: TradeTable, since_ns: int, until_ns: 
 
 
 def _entry_orders(
-    claims: Sequence[Claimed], account: str, since_ns: int, until_ns: int
+    orders: Sequence[OrderUpdate], account: str, since_ns: int, until_ns: int
 ) -> tuple[int | None, int | None]:
     """Count entry orders placed and filled in the window, each order once, reduce-only left out.
 
@@ -91,15 +91,13 @@ def _entry_orders(
     placed: set[str] = set()
     filled: set[str] = set()
     known = False
-    for claim in claims:
-        order = claim.fact
-        assert isinstance(order, OrderUpdate)
+    for order in orders:
         if order.account != account:
             continue
         known = True
         if order.reduce_only or not since_ns <= order.ts_ns < until_ns:
             continue
-        name = order.client_order_id or order.order_id or claim.key
+        name = order.client_order_id or order.order_id or f"{order.instrument} {order.ts_ns}"
         if order.status == "placed":
             placed.add(name)
         elif order.status == "filled":
@@ -107,9 +105,7 @@ def _entry_orders(
     return (len(placed | filled), len(filled)) if known else (None, None)
 
 
-def _slippage(
-    claims: Sequence[Claimed], parts: Sequence[Part]
-) -> tuple[float | None, float | None]:
+def _slippage(parts: Sequence[Part]) -> tuple[float | None, float | None]:
     """Return mean slippage of entry and exit fills against arrival, bps, positive = cost."""
     entries: list[float] = []
     exits: list[float] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Context
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fillbook.facts.model import Charge, Fill, Funding, Instrument
 from fillbook.ground.exact import INT64_MAX, INT128_MAX, to_money, to_scaled
 from fillbook.ledger import amounts, layout
-from fillbook.ledger.fold import EventColumns
+from fillbook.ledger.bundles import EventColumns
 from fillbook.ledger.terms import DoesNotFitError, Terms, ladder_px, terms_of
 from fillbook.resolve.event import NO_STRATEGY, Event, Group, GroupKey, Kind
 from fillbook.resolve.grouping import base_fee
@@ -56,14 +56,13 @@ class GroupColumns:
     foreign_amount: I64
     venue_pnl: I64
     assets: list[str]
-    event_key: list[str]
-    fill_id: list[Text]
-    order_id: list[Text]
-    decision_id: list[Text]
-    exit_reason: list[Text]
+    event_key: Sequence[str]
+    fill_id: Sequence[Text]
+    order_id: Sequence[Text]
+    decision_id: Sequence[Text]
+    exit_reason: Sequence[Text]
     written_as_floats: bool = False
     without_times: bool = False
-    labels: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ts_ns)

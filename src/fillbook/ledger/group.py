@@ -16,8 +16,10 @@ import numpy.typing as npt
 from fillbook.facts.finding import Finding
 from fillbook.ground.settings import FoldMethod
 from fillbook.ledger import layout
+from fillbook.ledger.bundles import EventColumns
 from fillbook.ledger.columns import GroupColumns
-from fillbook.ledger.fold import FoldResult, State, fold_group
+from fillbook.ledger.fold import FoldResult, fold_group
+from fillbook.ledger.states import State
 
 CHECKPOINT_EVERY = 4096
 METHODS: dict[FoldMethod, int] = {
@@ -101,11 +103,11 @@ def replace_books(columns: GroupColumns, count: int) -> GroupColumns:
 
 
 def _folded(
-    columns: GroupColumns, events: object, method: FoldMethod, state: State | None, every: int
+    columns: GroupColumns, events: EventColumns, method: FoldMethod, state: State | None, every: int
 ) -> FoldResult:
     terms = columns.terms
     return fold_group(
-        events,  # type: ignore[arg-type]
+        events,
         method=METHODS[method],
         factor=terms.factor,
         divisor=terms.divisor,
@@ -116,7 +118,7 @@ def _folded(
     )
 
 
-def _netted(columns: GroupColumns) -> object:
+def _netted(columns: GroupColumns) -> EventColumns:
     """Return the events as one book; shares of funding do not matter there."""
     events = columns.events
     kind = np.where(events.kind == layout.FUNDING_SHARE, layout.FUNDING, events.kind)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fillbook.facts.finding import Finding
-from fillbook.facts.model import Claimed
+from fillbook.facts.model import Claimed, OrderUpdate
 from fillbook.ground.settings import FoldMethod
 from fillbook.ledger.columns import columns_of
 from fillbook.ledger.group import GroupLedger, digest_of, fold_columns
@@ -31,7 +31,7 @@ class Ledger:
     groups: list[GroupLedger]
     findings: list[Finding]
     coverage: list[SourceCoverage]
-    orders: list[Claimed]
+    orders: list[OrderUpdate]
     n_evidence: int
 
     def digest(self) -> str:

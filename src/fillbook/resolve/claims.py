@@ -78,8 +78,7 @@ def resolve(claims: Iterable[Claimed], rules: ResolveRules | None = None) -> Res
         groups=groups,
         findings=findings,
         coverage=_coverage(batches),
-        orders=by_kind[OrderUpdate],
-        decisions=by_kind[Decision],
+        orders=_orders(by_kind[OrderUpdate]),
         n_evidence=len(evidence),
     )
 
@@ -94,6 +93,11 @@ def _what_holds(by_kind: dict[type, list[Claimed]]) -> tuple[list[Claimed], list
         moved += settled
         findings += more
     return moved, findings
+
+
+def _orders(claims: Sequence[Claimed]) -> list[OrderUpdate]:
+    in_order = sorted(claims, key=lambda c: (c.fact.ts_ns, c.key, c.content))
+    return [claim.fact for claim in in_order if isinstance(claim.fact, OrderUpdate)]
 
 
 def _coverage(batches: Sequence[Batch]) -> list[SourceCoverage]:

@@ -8,7 +8,15 @@ from enum import IntEnum
 import msgspec
 
 from fillbook.facts.finding import Finding
-from fillbook.facts.model import Charge, Claimed, Coverage, Fill, Funding, Instrument, PositionSide
+from fillbook.facts.model import (
+    Charge,
+    Coverage,
+    Fill,
+    Funding,
+    Instrument,
+    OrderUpdate,
+    PositionSide,
+)
 
 NO_STRATEGY = "-"
 
@@ -92,6 +100,5 @@ class Resolved(msgspec.Struct):
     groups: list[Group]
     findings: list[Finding]
     coverage: list[SourceCoverage]
-    orders: list[Claimed]
-    decisions: list[Claimed]
+    orders: list[OrderUpdate]
     n_evidence: int

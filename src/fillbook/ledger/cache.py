@@ -1,0 +1,237 @@
+"""Keeps folded groups on disk: one Parquet file and one small sidecar per group.
+
+Everything here can be deleted and is rebuilt from the journal. A cache is sealed by a key (head of
+the journal, method, rules, code); another key means another ledger, never a patched one. Parquet
+columns are the ledger's rows: fixed-point integers, money as `name.hi` and `name.lo`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from fillbook.facts.finding import Finding
+from fillbook.facts.model import Instrument, OrderUpdate
+from fillbook.ground.settings import FoldMethod
+from fillbook.ledger import layout
+from fillbook.ledger.bundles import EventColumns, Outputs
+from fillbook.ledger.columns import GroupColumns
+from fillbook.ledger.fold import FoldResult
+from fillbook.ledger.group import GroupLedger
+from fillbook.ledger.ledger import Ledger
+from fillbook.ledger.states import State
+from fillbook.ledger.terms import Terms
+from fillbook.resolve.event import GroupKey, SourceCoverage
+
+# Raise it with any change of the columns, the kernel's rows or what a fold means.
+CACHE_VERSION = 1
+
+_OWN = ("ts_ns", "seq", "traded_qty", "price", "traits", "foreign", "foreign_amount", "venue_pnl")
+_TEXTS = ("event_key", "fill_id", "order_id", "decision_id", "exit_reason")
+_EVENTS = ("kind", "book", "qty", "px", "fee", "amount", "flags")
+_FLOWS = (
+    *("realised", "closed_qty", "unpriced_closed", "position_after"),
+    *("trade_close", "trade_open", "fee_open", "funding", "flags"),
+)
+
+
+class _FoldSide(msgspec.Struct):
+    """What one fold keeps beside its rows."""
+
+    n_folded: int
+    trades: bytes
+    removed: bytes
+    state: bytes
+    checkpoints: list[bytes]
+
+
+class _GroupSide(msgspec.Struct):
+    """Everything of a group that is not a row."""
+
+    key: GroupKey
+    contract: Instrument
+    terms: Terms
+    books: list[str]
+    assets: list[str]
+    written_as_floats: bool
+    without_times: bool
+    method: FoldMethod
+    findings: list[Finding]
+    fold: _FoldSide
+    venue: _FoldSide | None
+
+
+class _Manifest(msgspec.Struct):
+    """What a whole cache is about."""
+
+    version: int
+    key: str
+    book_id: str
+    seq: int
+    head: str
+    method: FoldMethod
+    n_groups: int
+    findings: list[Finding]
+    coverage: list[SourceCoverage]
+    orders: list[OrderUpdate]
+    n_evidence: int
+
+
+class LedgerCache:
+    """One folder with at most one sealed ledger in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sealed = folder / "ledger"
+
+    def load(self, key: str) -> Ledger | None:
+        """Return the ledger sealed under `key`, or None where there is no such or it is broken."""
+        try:
+            manifest = msgspec.msgpack.decode(
+                (self._sealed / "manifest").read_bytes(), type=_Manifest
+            )
+            if (manifest.version, manifest.key) != (CACHE_VERSION, key):
+                return None
+            groups = [_read_group(self._sealed, place) for place in range(manifest.n_groups)]
+        except (OSError, ValueError, msgspec.DecodeError, pl.exceptions.PolarsError):
+            # A cache that cannot be read is no fault of the book: fold again.
+            return None
+        return Ledger(
+            book_id=manifest.book_id,
+            seq=manifest.seq,
+            head=manifest.head,
+            method=manifest.method,
+            groups=groups,
+            findings=manifest.findings,
+            coverage=manifest.coverage,
+            orders=manifest.orders,
+            n_evidence=manifest.n_evidence,
+        )
+
+    def store(self, key: str, ledger: Ledger) -> None:
+        """Seal a ledger under `key`, replacing any other; a folder that cannot be written is
+        left alone, for a cache is only a convenience."""
+        fresh = self._folder / f"ledger.{os.getpid()}"
+        try:
+            fresh.mkdir(parents=True, exist_ok=True)
+            for place, group in enumerate(ledger.groups):
+                _write_group(fresh, place, group)
+            manifest = _Manifest(
+                version=CACHE_VERSION,
+                key=key,
+                book_id=ledger.book_id,
+                seq=ledger.seq,
+                head=ledger.head,
+                method=ledger.method,
+                n_groups=len(ledger.groups),
+                findings=ledger.findings,
+                coverage=ledger.coverage,
+                orders=ledger.orders,
+                n_evidence=ledger.n_evidence,
+            )
+            (fresh / "manifest").write_bytes(msgspec.msgpack.encode(manifest))
+            shutil.rmtree(self._sealed, ignore_errors=True)
+            fresh.rename(self._sealed)
+        except OSError:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _write_group(folder: Path, place: int, group: GroupLedger) -> None:
+    columns, n = group.columns, len(group)
+    table: dict[str, Any] = {name: getattr(columns, name) for name in _TEXTS}
+    for name in _OWN:
+        table |= _flat(name, getattr(columns, name))
+    for name in _EVENTS:
+        table |= _flat(f"event.{name}", getattr(columns.events, name))
+    for name in _FLOWS:
+        table |= _flat(f"flow.{name}", getattr(group.books.outputs, name)[:n])
+        if group.venue is not group.books:
+            table |= _flat(f"venue.{name}", getattr(group.venue.outputs, name)[:n])
+    frame = pl.DataFrame(table, schema_overrides=dict.fromkeys(_TEXTS, pl.String))
+    frame.write_parquet(folder / f"{place:05d}.parquet", compression="lz4", statistics=False)
+    side = _GroupSide(
+        key=columns.key,
+        contract=columns.contract,
+        terms=columns.terms,
+        books=columns.books,
+        assets=columns.assets,
+        written_as_floats=columns.written_as_floats,
+        without_times=columns.without_times,
+        method=group.method,
+        findings=group.findings,
+        fold=_side(group.books),
+        venue=None if group.venue is group.books else _side(group.venue),
+    )
+    (folder / f"{place:05d}.side").write_bytes(msgspec.msgpack.encode(side))
+
+
+def _flat(name: str, array: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Name every column of an array of up to three dimensions."""
+    if array.ndim == 1:
+        return {name: array}
+    flat = array.reshape(len(array), -1)
+    return {f"{name}.{place}": flat[:, place] for place in range(flat.shape[1])}
+
+
+def _side(result: FoldResult) -> _FoldSide:
+    return _FoldSide(
+        n_folded=result.n_folded,
+        trades=result.trades.tobytes(),
+        removed=result.removed.tobytes(),
+        state=result.state.to_bytes(),
+        checkpoints=[state.to_bytes() for state in result.checkpoints],
+    )
+
+
+def _read_group(folder: Path, place: int) -> GroupLedger:
+    side = msgspec.msgpack.decode((folder / f"{place:05d}.side").read_bytes(), type=_GroupSide)
+    frame = pl.read_parquet(folder / f"{place:05d}.parquet")
+    shapes = {"px": (4,), "realised": (4, 2)}
+    pairs = ("fee", "amount", "fee_open", "funding", "foreign_amount", "venue_pnl")
+    shapes |= dict.fromkeys(pairs, (2,))
+
+    def column(prefix: str, name: str) -> Any:
+        shape = shapes.get(name)
+        if shape is None:
+            return frame[prefix + name].to_numpy()
+        count = int(np.prod(shape))
+        parts = [frame[f"{prefix}{name}.{part}"].to_numpy() for part in range(count)]
+        return np.stack(parts, axis=1).reshape(len(frame), *shape)
+
+    def flows(prefix: str) -> Outputs:
+        return Outputs(**{name: column(prefix, name) for name in _FLOWS})
+
+    texts: dict[str, Any] = {name: frame[name] for name in _TEXTS}
+    columns = GroupColumns(
+        key=side.key,
+        contract=side.contract,
+        terms=side.terms,
+        books=side.books,
+        events=EventColumns(**{name: column("event.", name) for name in _EVENTS}),
+        assets=side.assets,
+        written_as_floats=side.written_as_floats,
+        without_times=side.without_times,
+        **{name: column("", name) for name in _OWN},
+        **texts,
+    )
+    books = _fold_result(side.fold, flows("flow."))
+    venue = books if side.venue is None else _fold_result(side.venue, flows("venue."))
+    return GroupLedger(columns, side.method, books, venue, side.findings)
+
+
+def _fold_result(side: _FoldSide, outputs: Outputs) -> FoldResult:
+    return FoldResult(
+        outputs=outputs,
+        n_folded=side.n_folded,
+        trades=np.frombuffer(side.trades, layout.TRADE_DTYPE),
+        removed=np.frombuffer(side.removed, layout.REMOVED_DTYPE),
+        state=State.from_bytes(side.state),
+        checkpoints=tuple(State.from_bytes(raw) for raw in side.checkpoints),
+        error=None,
+    )
