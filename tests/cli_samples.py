@@ -394,7 +394,7 @@ def performance(**changed: Any) -> Performance:
         max_drawdown_ratio=0.0312,
         max_drawdown_days=9,
         drawdown_recovered=True,
-        ratios_basis="daily net over declared capital",
+        ratios_basis="daily returns on declared capital",
         sharpe=2.86,
         sortino=4.1,
         omega=1.9,

@@ -15,7 +15,9 @@ FIRST_CELLS = " ".join(re.findall(r"^\| (`[^|]*) \|", PAGE, re.MULTILINE))
 DEFINED = set(re.findall(r"`([a-z0-9_]+)`", FIRST_CELLS))
 
 # Fields that name or place an answer instead of measuring something.
-LABELS = {"asset", "basis", "currency", "notes", "profit_factor_note", "trade_definition"}
+LABELS = {
+    *("asset", "basis", "currency", "notes", "part", "profit_factor_note", "trade_definition"),
+}
 MEASURED = (
     answers.Performance,
     answers.CostRow,

@@ -222,7 +222,7 @@ class Performance(Answer, frozen=True, kw_only=True):
     """Statistics over closed trades of one currency, by close time, and over daily money.
 
     `basis` says whether wins and sums are net, or gross where fees are unknown. Ratios are
-    fractions (0.25 = 25 %). `gross_loss` is positive.
+    fractions (0.25 = 25 %). `gross_loss` is positive. `part` is the value of `--by`.
     """
 
     currency: str
@@ -267,10 +267,14 @@ class Performance(Answer, frozen=True, kw_only=True):
     cagr: float | None
     days: int
     notes: tuple[str, ...] = ()
+    part: str | None = None
 
 
 class CostRow(Answer, frozen=True, kw_only=True):
-    """What trading cost in one asset: fees by maker / taker, funding, other charges."""
+    """What trading cost in one asset: fees by maker / taker, funding, other charges.
+
+    `part` is the value of `--by`.
+    """
 
     asset: str
     fees: Money
@@ -288,6 +292,7 @@ class CostRow(Answer, frozen=True, kw_only=True):
     volume: Money | None
     fee_bps: float | None
     maker_ratio: float | None
+    part: str | None = None
 
 
 class FindingRow(Answer, frozen=True, kw_only=True):

@@ -50,7 +50,7 @@ def root(
 def main() -> None:
     """Run the command line; exit 0 fine, 1 findings that matter, 2 could not do it."""
     try:
-        app()
+        app(prog_name="fillbook")
     except FillbookError as told:
         sys.exit(report_told(told))
     except Exception as fault:  # the last wall: a person gets one line and a log, no traceback

@@ -27,7 +27,8 @@ def tell_day(asked: Asked, day: str, out: Path | None) -> None:
     except ValueError:
         raise UsageError(f"{day!r} is not a day", "DATE", "write it as 2026-01-31") from None
     with folded(asked) as (view, query, _):
-        records = summary.daily(view, day, query)
+        wanted = query.accounts
+        records = [r for r in summary.daily(view, day) if not wanted or r.account in wanted]
     if asked.json:
         documents = tuple(msgspec.Raw(to_json(record)) for record in records)
         print_json(Listing(seq=view.seq, rows=documents))

@@ -91,7 +91,7 @@ def verify(book: BookOption = None, json: JsonOption = False) -> None:
     from fillbook.cli.page import Page, print_json
     from fillbook.cli.progress import progress
     from fillbook.cli.shapes import Verified
-    from fillbook.sources.source import reparse
+    from fillbook.sources.files.registry import reparse
 
     place = find(book)
     with opened_book(place, readonly=True) as (journal, _), progress("verifying") as report:

@@ -101,6 +101,7 @@ POSITIONS = (
 )
 
 COSTS = (
+    Field("part", "part", "text", 0),
     Field("asset", "asset"),
     Field("fees", "fees", "cost", 0, "asset"),
     Field("fees_maker", "maker", "cost", 4, "asset"),
@@ -156,7 +157,8 @@ def columns_of(fields: Sequence[Field], rows: Sequence[Any], label: Label) -> li
     columns = []
     for field in fields:
         values = [getattr(row, field.name) for row in rows]
-        if field.rank and all(value in (None, "", "-", "0") for value in values):
+        silent = all(value in (None, "", "-", "0") for value in values)
+        if silent and (field.rank or field.name == "part"):
             continue
         if field.name == "account":
             if len(set(values)) == 1:

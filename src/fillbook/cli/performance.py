@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fillbook.analysis.answers import Performance
-from fillbook.cli.figures import UNKNOWN, decimals_for, duration, money, number, percent
+from fillbook.cli.figures import UNKNOWN, clean, decimals_for, duration, money, number, percent
 from fillbook.cli.page import Page
 from fillbook.cli.tables import Cell, Column, tone_of
 
@@ -141,18 +141,22 @@ def show_performance(page: Page, rows: Sequence[Performance]) -> None:
         _sections(page, rows)
     for of in rows:
         page.line(
-            f"{of.currency}: basis {of.basis}; trade: {of.trade_definition};"
-            f" ratios over {of.ratios_basis}.",
+            f"{_title(of)}: basis {of.basis}; trade: {of.trade_definition};"
+            f" ratios from {of.ratios_basis}.",
             "quiet",
             rest="  ",
         )
         for note in of.notes:
-            page.line(f"{of.currency}: {note}", "quiet", indent="  ", rest="    ")
+            page.line(f"{_title(of)}: {note}", "quiet", indent="  ", rest="    ")
 
 
 def _widest(of: Performance) -> int:
     told = (len(tell(of).text) for _, lines in SECTIONS for _, tell in lines)
-    return max(len(of.currency), *told)
+    return max(len(_title(of)), *told)
+
+
+def _title(of: Performance) -> str:
+    return of.currency if of.part is None else f"{clean(of.part)} {of.currency}"
 
 
 def _width(rows: Sequence[Performance]) -> int:
@@ -166,7 +170,7 @@ def _sections(page: Page, rows: Sequence[Performance]) -> None:
         columns = [Column(title=title, cells=names)]
         for of in rows:
             cells = [tell(of) for _, tell in lines]
-            header = of.currency.rjust(_widest(of))
+            header = _title(of).rjust(_widest(of))
             columns.append(Column(title=header, cells=cells, right=True))
         page.table(columns)
         page.gap()

@@ -90,13 +90,13 @@ def trades(asked: Asked, limit: LimitOption = None) -> None:
     _list(asked, limit, TradeRow, summary.trades, "trade", "net = gross - fees + funding")
 
 
-@reading(without=("by", "since"))
+@reading(without=("since",))
 def positions(asked: Asked) -> None:
     """List open positions, valued at the last mark not older than [marks] max_age.
 
     Examples:
       fillbook positions
-      fillbook positions --until 2026-01-31
+      fillbook positions --by strategy --until 2026-01-31
     """
     from fillbook.analysis import summary
     from fillbook.analysis.answers import PositionRow
@@ -111,13 +111,13 @@ def costs(asked: Asked) -> None:
 
     Examples:
       fillbook costs --since 30d
-      fillbook costs --account main --csv
+      fillbook costs --by instrument --csv
     """
     from fillbook.analysis import summary
     from fillbook.analysis.answers import CostRow
 
     note = "fees and total costs: positive = paid; net funding: positive = received"
-    _list(asked, 0, CostRow, summary.costs, "asset", note)
+    _list(asked, 0, CostRow, per_part(summary.costs), "row", note)
 
 
 @reading()
@@ -126,7 +126,7 @@ def performance(asked: Asked) -> None:
 
     Examples:
       fillbook performance --since 90d
-      fillbook performance --strategy trend --json
+      fillbook performance --by strategy
     """
     from fillbook.analysis import summary
     from fillbook.analysis.answers import Performance
@@ -135,7 +135,7 @@ def performance(asked: Asked) -> None:
     def show(page: Page, rows: Sequence[Any], place: Place) -> None:
         show_performance(page, rows)
 
-    _answer(asked, 0, Performance, summary.performance, show)
+    _answer(asked, 0, Performance, per_part(summary.performance), show)
 
 
 @reading(without=("by", "since", "until", "csv", "instrument", "strategy"))
@@ -176,6 +176,23 @@ def findings(asked: Asked) -> None:
         show_rows(page, rows, place.settings.label)
 
     _answer(asked, 0, FindingRow, summary.findings, show)
+
+
+def per_part(read: Callable[[Any, Any], Sequence[Any]]) -> Callable[[Any, Any], Sequence[Any]]:
+    """Let a reading answer once for each value of --by, naming the value in `part`."""
+
+    def parts(view: Any, query: Any) -> Sequence[Any]:
+        from fillbook.analysis.view import sliced
+
+        if query.by is None:
+            return read(view, query)
+        return [
+            msgspec.structs.replace(row, part=value)
+            for value, narrower in sliced(view, query, query.by)
+            for row in read(view, narrower)
+        ]
+
+    return parts
 
 
 def _list(

@@ -28,7 +28,7 @@ max_age = "1h"                # a price older than this values nothing
 # label = "main"
 # capital = { USDC = "10000" }
 
-# How a CSV or JSONL of your own names its columns (docs/importing.md explains every key).
+# How a CSV or JSONL of your own names its columns (docs/readers/generic.md explains it).
 # [[import.map]]
 # name = "desk"
 # kind = "fills"

@@ -40,7 +40,8 @@ def ladder_rows(why: Why) -> list[LadderRow]:
 def show_why(page: Page, why: Why, label: Label) -> None:
     """Write the whole answer; `label` gives an account its readable name."""
     page.line(headline(why), "strong", rest="  ")
-    page.line(edge_line(why.edge, why.expectancy), rest="  ")
+    for line in edge_lines(why):
+        page.line(line, rest="    ")
     page.line(_scope(why), "quiet")
     for totals in why.currencies.values():
         page.gap()
@@ -76,17 +77,29 @@ def _phrase(totals: CurrencyTotals) -> str:
     return f"{verb} {money(known.removeprefix('-'), decimals)} {totals.currency} {kind}"
 
 
-def edge_line(edge: str, expectancy: Expectancy) -> str:
-    """Say the second half of the verdict, with what it rests on."""
-    counted = f"n = {expectancy.n:,}"
-    if expectancy.mean is None:
-        return f"Edge: {edge} ({counted}, nothing to average yet)."
-    decimals = decimals_for(expectancy.unit.split(" ")[0], [repr(expectancy.mean)])
-    mean = f"mean {number(expectancy.mean, decimals)} {expectancy.unit}"
-    if expectancy.low is None or expectancy.high is None:
-        return f"Edge: {edge} ({counted}, {mean}; too early for an interval)."
-    low, high = number(expectancy.low, decimals), number(expectancy.high, decimals)
-    return f"Edge: {edge} ({counted}, {mean}; 95% interval {low} to {high}, valid at any look)."
+def edge_lines(why: Why) -> list[str]:
+    """Say the second half of the verdict and what it rests on, per currency."""
+    if len(why.currencies) == 1:
+        return [f"Edge: {why.edge} ({expectancy_words(why.expectancy)})."]
+    told = [f"Edge: {why.edge}."]
+    told += [
+        f"  {currency}: {expectancy_words(totals.expectancy)}"
+        for currency, totals in why.currencies.items()
+    ]
+    return told
+
+
+def expectancy_words(of: Expectancy) -> str:
+    """Put an expectancy with its interval into words."""
+    counted = f"n = {of.n:,}"
+    if of.mean is None:
+        return f"{counted}, nothing to average yet"
+    decimals = decimals_for(of.unit.split(" ")[0], [f"{of.mean:.12f}"])
+    mean = f"mean {number(of.mean, decimals)} {of.unit}"
+    if of.low is None or of.high is None:
+        return f"{counted}, {mean}; too early for an interval"
+    low, high = number(of.low, decimals), number(of.high, decimals)
+    return f"{counted}, {mean}; 95% interval {low} to {high}, valid at any look"
 
 
 def _scope(why: Why) -> str:

@@ -1,0 +1,90 @@
+"""Writes what is generated in the documentation; tests/test_docs.py fails when it is stale.
+
+    python scripts/docs.py
+
+docs/cli.md            the help of every command, as the program prints it
+docs/schemas/*.json    the JSON schema of every `--json`
+README.md              the answer of `fillbook demo --once`, between its two markers
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from fillbook.cli.app import app
+from fillbook.cli.shapes import SHAPES, schema_of
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTH = 96
+BLOCK = re.compile(r"(<!-- why:begin[^>]*-->\n).*?(<!-- why:end -->)", re.DOTALL)
+
+
+def run(*arguments: str, folder: Path | None = None) -> str:
+    """Run the command line as a person would at a fixed width; return what it printed."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("FILLBOOK_", "FILLBOOK__"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "fillbook.cli.app", *arguments],
+        env={**kept, "COLUMNS": str(WIDTH), "TERMINAL_WIDTH": str(WIDTH), "NO_COLOR": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip("\n")
+
+
+def commands() -> list[str]:
+    """Return the names of all commands, in the order the help lists them."""
+    return [
+        command.name or command.callback.__name__.rstrip("_")
+        for command in app.registered_commands
+        if command.callback is not None
+    ]
+
+
+def cli_page() -> str:
+    """Return docs/cli.md."""
+    parts = [
+        "# Command line",
+        "Written by `make docs` from the program's own help.",
+        "Exit status: 0 fine; 1 findings that matter (`verify`) or a damaged book; 2 could not do"
+        " what was asked.",
+        f"```\n{run('--help')}\n```",
+    ]
+    for name in commands():
+        parts.append(f"## fillbook {name}\n\n```\n{run(name, '--help')}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def schema_text(command: str) -> str:
+    """Return docs/schemas/COMMAND.json."""
+    return json.dumps(schema_of(command), indent=2) + "\n"
+
+
+def readme_page(readme: str) -> str:
+    """Return README.md with the demo's answer between its markers."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = run("demo", "--once", folder=Path(folder))
+    block = f"```\n$ fillbook why\n{answer}\n```"
+    return BLOCK.sub(lambda found: f"{found[1]}{block}\n{found[2]}", readme)
+
+
+def write() -> None:
+    """Write every generated page."""
+    (ROOT / "docs" / "cli.md").write_text(cli_page(), encoding="utf-8")
+    schemas = ROOT / "docs" / "schemas"
+    schemas.mkdir(exist_ok=True)
+    for command in SHAPES:
+        (schemas / f"{command}.json").write_text(schema_text(command), encoding="utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(readme_page(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
