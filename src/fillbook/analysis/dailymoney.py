@@ -84,7 +84,7 @@ def _marked(
         return None
     carried = 0
     if part.first:
-        states = group.state_before(part.first)
+        states = group.states_before(part.first)
         carried = sum(int(states[book]["priced_qty"]) for book in part.books)
         if any(int(states[book]["unpriced_qty"]) for book in part.books):
             return None

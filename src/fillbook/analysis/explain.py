@@ -126,7 +126,8 @@ def _flows(totals: Totals, part: Part, rows: Rows, valuer: Valuer) -> None:
     is_fill = kind == layout.FILL
     totals.n_fills = int(is_fill.sum())
     totals.n_fees = int(fee.any(axis=1).sum())
-    totals.n_fundings = int(((kind == layout.FUNDING) | (kind == layout.FUNDING_SHARE)).sum())
+    is_funding = (kind == layout.FUNDING) | (kind == layout.FUNDING_SHARE)
+    totals.n_fundings = len(np.unique(columns.seq[rows][is_funding]))
     totals.n_fee_unknown = int((is_fill & ((given & layout.FEE_UNKNOWN) != 0)).sum())
     totals.n_unpriced_closes = int((is_fill & ((flags & layout.REALISED_UNKNOWN) != 0)).sum())
     foreign = np.arange(len(columns))[rows][columns.foreign[rows] >= 0]
@@ -147,7 +148,7 @@ def _unrealised(
     for row, at_ns, sign in ((part.first, since_ns, -1), (part.last, until_ns - 1, 1)):
         if at_ns is None or (row == 0 and sign < 0):
             continue
-        states = part.group.state_before(row)
+        states = part.group.states_before(row)
         for book in part.books:
             _value_book(totals, part, states[book], valuer, at_ns, sign)
 
@@ -206,7 +207,7 @@ def _check_cash(totals: Totals, part: Part, rows: Rows) -> None:
     """
     columns, group = part.group.columns, part.group
     terms, events = columns.terms, columns.events
-    start, end = group.state_before(part.first), group.state_before(part.last)
+    start, end = group.states_before(part.first), group.states_before(part.last)
     held = [states[book] for states in (start, end) for book in part.books]
     if any(int(state["unpriced_qty"]) for state in held):
         return

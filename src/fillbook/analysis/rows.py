@@ -89,38 +89,20 @@ def positions(view: BookView, query: Query) -> list[PositionRow]:
     listed = []
     for part in parts_of(view, query):
         group = part.group
-        states = group.state_before(part.last)
         if not query.strategies and query.by != "strategy":
-            row = _position(view, group, part.last, _netted(states), None, until_ns)
-            listed += [row] if row is not None else []
+            whole = group.venue_state_before(part.last)
+            listed.append(_position(view, group, whole, None, until_ns))
             continue
+        states = group.states_before(part.last)
         for book in part.books:
             strategy = strategy_in(group.columns.books[book])
-            row = _position(view, group, part.last, states[book], strategy, until_ns)
-            listed += [row] if row is not None else []
-    return listed
-
-
-def _netted(states: np.ndarray) -> np.void:
-    """Add the sub-books of a group: quantity and cost of the whole."""
-    if len(states) == 1:
-        only: np.void = states[0]
-        return only
-    whole = np.zeros(1, dtype=states.dtype)
-    for name in ("priced_qty", "unpriced_qty"):
-        whole[name] = states[name].sum()
-    cost = sum(to_int(np.ascontiguousarray(state["cost"])[3]) for state in states)
-    whole["cost"][0, 3] = np.frombuffer(cost.to_bytes(16, "little", signed=True), dtype="<i8")[::-1]
-    trades = states[states["trade"] >= 0]
-    whole["trade"] = trades["trade"].min() if len(trades) else -1
-    whole["open_event"] = trades["open_event"].min() if len(trades) else 0
-    return whole[0]  # type: ignore[no-any-return]
+            listed.append(_position(view, group, states[book], strategy, until_ns))
+    return [row for row in listed if row is not None]
 
 
 def _position(
     view: BookView,
     group: GroupLedger,
-    before_row: int,
     state: np.void,
     strategy: str | None,
     until_ns: int,

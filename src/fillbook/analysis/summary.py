@@ -9,21 +9,25 @@ Every answer is a struct of `analysis/answers.py`, true at `view.seq`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from fillbook.analysis.answers import FindingRow
-from fillbook.analysis.costing import costs
+from fillbook.analysis.answers import CostRow, FindingRow, Performance, PositionRow, Why
+from fillbook.analysis.costing import costs as cost_rows
 from fillbook.analysis.dayrecord import daily
-from fillbook.analysis.reconcile import funding_findings, recorded_findings, venue_findings
-from fillbook.analysis.rows import fills, positions
-from fillbook.analysis.scorecard import performance
+from fillbook.analysis.recall import Recall
+from fillbook.analysis.rows import fills
+from fillbook.analysis.rows import positions as open_positions
+from fillbook.analysis.scorecard import performance as scorecards
 from fillbook.analysis.traderows import trades
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import BookView, Query, parts_of
-from fillbook.analysis.why import findings_of, why
+from fillbook.analysis.why import findings_of
+from fillbook.analysis.why import why as answer_why
 from fillbook.ground.clock import iso
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
-from fillbook.ledger.ledger import fold_claims
+from fillbook.ledger.cache import LedgerCache, cache_key
+from fillbook.ledger.ledger import Ledger, fold_claims
 from fillbook.marks.series import MarkStore
 from fillbook.resolve.claims import ResolveRules
 
@@ -51,40 +55,81 @@ def load(
     *,
     as_of: int | None = None,
     progress: Progress | None = None,
+    cache: Path | None = None,
 ) -> BookView:
-    """Fold a book as it was known at `as_of` (None: now) and put its marks beside it."""
+    """Open a book as it was known at `as_of` (None: now), with its marks beside it.
+
+    Nothing is folded until an answer needs it; `cache` is a folder that keeps the newest
+    fold and finished answers.
+    """
     head = journal.head(as_of)
-    ledger = fold_claims(
-        journal.claims(as_of=as_of),
-        settings.fold.method,
-        ResolveRules(strategies=settings.strategies.rules),
-        book_id=head.book_id,
+    rules = ResolveRules(strategies=settings.strategies.rules)
+    method = settings.fold.method
+    key = cache_key(head.hash, method, rules)
+
+    def fold() -> Ledger:
+        kept = LedgerCache(cache) if cache is not None and as_of is None else None
+        known = None if kept is None else kept.load(key)
+        if known is not None:
+            return known
+        ledger = fold_claims(
+            journal.claims(as_of=as_of),
+            method,
+            rules,
+            book_id=head.book_id,
+            seq=head.seq,
+            head=head.hash,
+            progress=progress,
+        )
+        if kept is not None:
+            kept.store(key, ledger)
+        return ledger
+
+    valuer = Valuer(marks, settings.marks.max_age_ns)
+    state = (key, marks.version() if marks is not None else "", settings, journal.findings)
+    return BookView(
+        fold,
+        valuer,
+        settings,
+        journal.findings,
         seq=head.seq,
         head=head.hash,
-        progress=progress,
+        recall=Recall(None if cache is None else cache / "answers", *state),
     )
-    ledger.findings += journal.findings
-    valuer = Valuer(marks, settings.marks.max_age_ns)
-    view = BookView(ledger, valuer, settings, _end_of(ledger.last_event_ns, marks))
-    found, view.venue_gaps = venue_findings(ledger)
-    view.extra_findings += found + funding_findings(ledger)
-    for group in ledger.groups:
-        view.extra_findings += recorded_findings(group)
-    return view
 
 
-def _end_of(last_event_ns: int | None, marks: MarkStore | None) -> int:
-    newest = last_event_ns or 0
-    if marks is not None:
-        for venue, instrument in marks.instruments():
-            series = marks.series(venue, instrument)
-            if len(series.ts_ns):
-                newest = max(newest, int(series.ts_ns[-1]))
-    return newest
+def why(view: BookView, query: Query) -> Why:
+    """Answer the question: both halves of the verdict, the ladder, how sure, coverage."""
+    return view.recall.answer("why", query, Why, lambda: answer_why(view, query))
+
+
+def performance(view: BookView, query: Query) -> list[Performance]:
+    """Return one scorecard per settlement currency."""
+    return view.recall.answer(
+        "performance", query, list[Performance], lambda: scorecards(view, query)
+    )
+
+
+def costs(view: BookView, query: Query) -> list[CostRow]:
+    """Return what trading cost, one row per asset."""
+    return view.recall.answer("costs", query, list[CostRow], lambda: cost_rows(view, query))
+
+
+def positions(view: BookView, query: Query) -> list[PositionRow]:
+    """Return what is open at the window's end."""
+    return view.recall.answer(
+        "positions", query, list[PositionRow], lambda: open_positions(view, query)
+    )
 
 
 def findings(view: BookView, query: Query) -> list[FindingRow]:
     """List the findings about the selected accounts and instruments, worst first."""
+    return view.recall.answer(
+        "findings", query, list[FindingRow], lambda: _finding_rows(view, query)
+    )
+
+
+def _finding_rows(view: BookView, query: Query) -> list[FindingRow]:
     selected = findings_of(view, parts_of(view, query))
     if query.since_ns is not None or query.until_ns is not None:
         until_ns = view.until_ns(query)

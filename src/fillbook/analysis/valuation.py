@@ -47,6 +47,17 @@ class Valuer:
         series = self._store.series(venue, instrument)
         return series if len(series.ts_ns) else None
 
+    def newest_ns(self) -> int | None:
+        """Return the time of the newest mark of all, None without marks."""
+        if self._store is None:
+            return None
+        times = [
+            int(series.ts_ns[-1])
+            for place in self._store.instruments()
+            if (series := self.series(*place)) is not None
+        ]
+        return max(times, default=None)
+
     def mark(self, venue: str, instrument: str, at_ns: int) -> Mark | None:
         """Return the last mark not later than `at_ns` and not older than the stated age."""
         series = self.series(venue, instrument)

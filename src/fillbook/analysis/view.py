@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from fillbook.analysis.recall import Recall
+from fillbook.analysis.reconcile import funding_findings, recorded_findings, venue_findings
 from fillbook.analysis.valuation import Valuer
 from fillbook.facts.finding import Finding
 from fillbook.ground.clock import DAY_NS, day_of
@@ -42,30 +45,60 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-@dataclass
 class BookView:
-    """A ledger with everything needed to read it: marks, settings, and the end of its time.
+    """A book at one sequence, with its marks and settings; folded when something needs it.
 
-    `end_ns` is where an open window ends: the newest event or mark. `venue_gaps` is realised PnL
-    of ours less the venue's per (account, currency), where they disagree beyond rounding.
+    `opened` are the findings of opening the journal, `seq` and `head` name its state. `ledger`,
+    `end_ns` (where an open window ends: the newest event or mark) and what is derived from them
+    are computed on first use; `recall` remembers finished answers.
     """
 
-    ledger: Ledger
-    valuer: Valuer
-    settings: Settings
-    end_ns: int
-    extra_findings: list[Finding] = field(default_factory=list)
-    venue_gaps: dict[tuple[str, str], int] = field(default_factory=dict)
+    def __init__(
+        self,
+        fold: Callable[[], Ledger],
+        valuer: Valuer,
+        settings: Settings,
+        opened: Sequence[Finding] = (),
+        *,
+        seq: int = 0,
+        head: str = "",
+        recall: Recall | None = None,
+    ) -> None:
+        self._fold = fold
+        self.valuer = valuer
+        self.settings = settings
+        self._opened = opened
+        self.seq = seq
+        self.head = head
+        self.recall = recall or Recall(None)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Return the folded ledger."""
+        return self._fold()
+
+    @cached_property
+    def end_ns(self) -> int:
+        """Return the time of the newest event or mark; 0 in an empty book."""
+        return max(self.ledger.last_event_ns or 0, self.valuer.newest_ns() or 0)
+
+    @cached_property
+    def _venue(self) -> tuple[list[Finding], dict[tuple[str, str], int]]:
+        return venue_findings(self.ledger)
 
     @property
-    def seq(self) -> int:
-        """Return the journal sequence all answers are true at."""
-        return self.ledger.seq
+    def venue_gaps(self) -> dict[tuple[str, str], int]:
+        """Return realised PnL of ours less the venue's per (account, currency), beyond rounding."""
+        return self._venue[1]
 
-    @property
-    def head(self) -> str:
-        """Return the hash that proves the journal up to `seq`."""
-        return self.ledger.head
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """Return everything found by the journal, by folding, and against the venue."""
+        found = [*self._opened, *self.ledger.findings, *self._venue[0]]
+        found += funding_findings(self.ledger)
+        for group in self.ledger.groups:
+            found += recorded_findings(group)
+        return found
 
     def until_ns(self, query: Query) -> int:
         """Return the end of a query's window; an open one includes the last event."""

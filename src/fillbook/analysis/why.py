@@ -168,8 +168,7 @@ def findings_of(view: BookView, parts: Sequence[Part]) -> list[Finding]:
     """Return the findings about the selected accounts and instruments, worst first."""
     accounts = {part.group.columns.key.account for part in parts}
     instruments = {part.group.columns.key.instrument for part in parts}
-    everything = [*view.ledger.findings, *view.extra_findings]
-    chosen = relevant(everything, accounts, instruments) if parts else everything
+    chosen = relevant(view.findings, accounts, instruments) if parts else view.findings
     severity = {"error": 0, "warning": 1, "info": 2}
     return sorted(chosen, key=lambda f: (severity[f.severity], f.code, f.ts_ns or 0, f.message))
 

@@ -7,6 +7,7 @@ columns are the ledger's rows: fixed-point integers, money as `name.hi` and `nam
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import polars as pl
 
+import fillbook
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import Instrument, OrderUpdate
 from fillbook.ground.settings import FoldMethod
@@ -27,6 +28,7 @@ from fillbook.ledger.group import GroupLedger
 from fillbook.ledger.ledger import Ledger
 from fillbook.ledger.states import State
 from fillbook.ledger.terms import Terms
+from fillbook.resolve.claims import ResolveRules
 from fillbook.resolve.event import GroupKey, SourceCoverage
 
 # Raise it with any change of the columns, the kernel's rows or what a fold means.
@@ -83,6 +85,12 @@ class _Manifest(msgspec.Struct):
     n_evidence: int
 
 
+def cache_key(head: str, method: FoldMethod, rules: ResolveRules) -> str:
+    """Return what a sealed ledger depends on: journal state, lot method, rules, code version."""
+    told = (CACHE_VERSION, fillbook.__version__, head, method, rules)
+    return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
 class LedgerCache:
     """One folder with at most one sealed ledger in it."""
 
@@ -99,7 +107,7 @@ class LedgerCache:
             if (manifest.version, manifest.key) != (CACHE_VERSION, key):
                 return None
             groups = [_read_group(self._sealed, place) for place in range(manifest.n_groups)]
-        except (OSError, ValueError, msgspec.DecodeError, pl.exceptions.PolarsError):
+        except (OSError, ValueError, LookupError, msgspec.DecodeError):
             # A cache that cannot be read is no fault of the book: fold again.
             return None
         return Ledger(
@@ -143,6 +151,8 @@ class LedgerCache:
 
 
 def _write_group(folder: Path, place: int, group: GroupLedger) -> None:
+    import polars as pl  # heavy: loaded only where a ledger is sealed or read
+
     columns, n = group.columns, len(group)
     table: dict[str, Any] = {name: getattr(columns, name) for name in _TEXTS}
     for name in _OWN:
@@ -190,8 +200,13 @@ def _side(result: FoldResult) -> _FoldSide:
 
 
 def _read_group(folder: Path, place: int) -> GroupLedger:
+    import polars as pl
+
     side = msgspec.msgpack.decode((folder / f"{place:05d}.side").read_bytes(), type=_GroupSide)
-    frame = pl.read_parquet(folder / f"{place:05d}.parquet")
+    try:
+        frame = pl.read_parquet(folder / f"{place:05d}.parquet")
+    except pl.exceptions.PolarsError as fault:
+        raise ValueError(f"group {place} of the cache cannot be read") from fault
     shapes = {"px": (4,), "realised": (4, 2)}
     pairs = ("fee", "amount", "fee_open", "funding", "foreign_amount", "venue_pnl")
     shapes |= dict.fromkeys(pairs, (2,))

@@ -53,19 +53,17 @@ class GroupLedger:
         last = len(ts_ns) if until_ns is None else int(np.searchsorted(ts_ns, until_ns, "left"))
         return first, max(first, last)
 
-    def state_before(self, row: int) -> npt.NDArray[np.void]:
+    def states_before(self, row: int) -> npt.NDArray[np.void]:
         """Return the sub-books' states (`STATE_DTYPE`) just before a row, from a checkpoint on."""
-        if row >= self.books.state.n_events:
-            return self.books.state.books
-        start = State.empty(len(self.columns.books))
-        for state in self.books.checkpoints:
-            if state.n_events > row:
-                break
-            start = state
-        if start.n_events == row:
-            return start.books
-        tail = self.columns.events.slice(start.n_events, row)
-        return _folded(self.columns, tail, self.method, start, 0).state.books
+        return _state_before(self.columns, self.columns.events, self.method, self.books, row)
+
+    def venue_state_before(self, row: int) -> np.void:
+        """Return the venue book's state just before a row."""
+        if self.venue is self.books:
+            state: np.void = self.states_before(row)[0]
+            return state
+        columns = _as_one_book(self.columns)
+        return _state_before(columns, columns.events, self.method, self.venue, row)[0]  # type: ignore[no-any-return]
 
     def digest(self) -> bytes:
         """Hash everything that follows from the claims; `seq` and receive times stay out."""
@@ -90,16 +88,27 @@ def fold_columns(columns: GroupColumns, method: FoldMethod) -> GroupLedger:
     books = _folded(columns, columns.events, method, None, CHECKPOINT_EVERY)
     venue = books
     if len(columns.books) > 1:
-        venue = _folded(replace_books(columns, 1), _netted(columns), method, None, CHECKPOINT_EVERY)
+        netted = _as_one_book(columns)
+        venue = _folded(netted, netted.events, method, None, CHECKPOINT_EVERY)
     findings = []
     if books.error is not None:
         findings.append(_overflow(columns, books.error.event))
     return GroupLedger(columns, method, books, venue, findings)
 
 
-def replace_books(columns: GroupColumns, count: int) -> GroupColumns:
-    """Return the columns with only the first `count` book names."""
-    return replace(columns, books=columns.books[:count])
+def _state_before(
+    columns: GroupColumns, events: EventColumns, method: FoldMethod, fold: FoldResult, row: int
+) -> npt.NDArray[np.void]:
+    if row >= fold.state.n_events:
+        return fold.state.books
+    start = State.empty(len(columns.books))
+    for state in fold.checkpoints:
+        if state.n_events > row:
+            break
+        start = state
+    if start.n_events == row:
+        return start.books
+    return _folded(columns, events.slice(start.n_events, row), method, start, 0).state.books
 
 
 def _folded(
@@ -118,16 +127,17 @@ def _folded(
     )
 
 
-def _netted(columns: GroupColumns) -> EventColumns:
-    """Return the events as one book; shares of funding do not matter there."""
+def _as_one_book(columns: GroupColumns) -> GroupColumns:
+    """Return the columns as the venue sees them; who gets which funding does not matter there."""
     events = columns.events
     kind = np.where(events.kind == layout.FUNDING_SHARE, layout.FUNDING, events.kind)
-    return replace(
+    netted = replace(
         events,
         kind=kind.astype(np.uint8),
         book=np.zeros_like(events.book),
         amount=np.zeros_like(events.amount),
     )
+    return replace(columns, books=columns.books[:1], events=netted)
 
 
 def _overflow(columns: GroupColumns, event: int) -> Finding:
