@@ -1,0 +1,120 @@
+"""Cuts a reading into pages and counts what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from fillbook.facts.model import Claim
+from fillbook.ground.clock import iso
+from fillbook.journal.values import BatchOpen
+from fillbook.marks.series import Mark
+from fillbook.sources.files.report import FileReport
+from fillbook.sources.reading import Reading
+from fillbook.sources.source import Rejected
+
+PAGE_CLAIMS = 1000
+_PAGE_MARKS = 10_000
+# Beyond this a list would hide its own message; the count stays exact.
+_MOST_LISTED = 1000
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A page of claims and the marks read with it. `behind` counts the claims before it."""
+
+    claims: list[Claim]
+    marks: list[Mark]
+    behind: int
+    last: bool
+
+
+class Counts(Protocol):
+    """What a journal, or a rehearsal of one, says about claims it was given."""
+
+    @property
+    def new(self) -> int:
+        """Return how many were new, conflicts included."""
+        ...
+
+    @property
+    def known(self) -> int:
+        """Return how many were known already."""
+        ...
+
+    @property
+    def conflicts(self) -> int:
+        """Return how many contradict a known claim."""
+        ...
+
+
+class Tally:
+    """Counts one reading on its way into the book."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._rejections: list[Rejected] = []
+        self.claims = self.new = self.known = self.conflicts = self.marks = 0
+        self.resumed = self.already = False
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the reading page by page; exactly the final chunk is `last`."""
+        claims: list[Claim] = []
+        marks: list[Mark] = []
+        for entry in self._reading.entries():
+            if isinstance(entry, Rejected):
+                if len(self._rejections) < _MOST_LISTED:
+                    self._rejections.append(entry)
+                continue
+            # A full page waits for one entry more, so that the last chunk is never empty-handed.
+            if len(claims) == PAGE_CLAIMS or len(marks) == _PAGE_MARKS:
+                yield self._counted(claims, marks, last=False)
+                claims, marks = [], []
+            if isinstance(entry, Mark):
+                marks.append(entry)
+            else:
+                claims.append(entry)
+        yield self._counted(claims, marks, last=True)
+
+    def _counted(self, claims: list[Claim], marks: list[Mark], *, last: bool) -> Chunk:
+        chunk = Chunk(claims, marks, self.claims, last)
+        self.claims += len(claims)
+        self.marks += len(marks)
+        return chunk
+
+    def add(self, counts: Counts) -> None:
+        """Count what the journal did with a page."""
+        self.new += counts.new
+        self.known += counts.known
+        self.conflicts += counts.conflicts
+
+    def report(self, path: str, opening: BatchOpen) -> FileReport:
+        """Tell the whole story of one reading."""
+        reading = self._reading
+        nothing = reading.rows > 0 and not (self.claims or self.marks)
+        first, last = reading.first_ns, reading.last_ns
+        return FileReport(
+            path=path,
+            format=opening.source,
+            venue=opening.venue,
+            account=opening.account,
+            batch_id=opening.batch_id if self.claims else None,
+            rows=reading.rows,
+            claims=self.claims,
+            new=self.new,
+            known=self.known,
+            conflicts=self.conflicts,
+            marks=self.marks,
+            rejected=reading.rejected,
+            rejections=tuple(self._rejections),
+            labels=reading.labels,
+            first=None if first is None else iso(first),
+            last=None if last is None else iso(last),
+            resumed=self.resumed,
+            already_imported=self.already,
+            skipped=None if reading.rows else "it holds no rows",
+            error="none of its rows could be read" if nothing else None,
+            where=path if nothing else None,
+            next_step="see the rejected rows for the reasons" if nothing else None,
+        )
