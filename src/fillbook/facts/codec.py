@@ -43,8 +43,8 @@ def _fields_holding(wanted: type) -> dict[type, tuple[str, ...]]:
 
 _DECIMALS = _fields_holding(Decimal)
 _NESTED = _fields_holding(Fill)
-# One C call fetches all decimals of a fact; the last name only makes it always a tuple.
-_FETCH = {kind: attrgetter(*names, "ts_ns") for kind, names in _DECIMALS.items()}
+# One C call fetches all decimals of a fact; the last two only make it a tuple always.
+_FETCH = {kind: attrgetter(*names, "ts_ns", "venue") for kind, names in _DECIMALS.items()}
 
 
 def canonical(fact: AnyFact) -> AnyFact:

@@ -1,0 +1,1 @@
+"""The journal: what was claimed is remembered once, durably, and never changed."""
