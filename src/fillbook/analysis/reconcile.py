@@ -54,13 +54,14 @@ class VenueDifference:
 def compare_with_venue(group: GroupLedger) -> VenueDifference | None:
     """Compare a group's realised PnL with what the venue printed; None where it printed nothing.
 
-    Rows whose cost is unknown to us are left out on both sides. A spot venue keeps the base fee in
-    its cost, so its closed share is taken off ours.
+    Trades that hold quantity of unknown cost are left out on both sides: the venue averages what
+    we cannot. A spot venue keeps the base fee in its cost, so its closed share is taken off ours.
     """
     columns, flows = group.columns, group.venue.outputs
-    traits, n = columns.traits, len(columns)
-    comparable = ((traits & VENUE_PNL) != 0) & ((flows.flags[:n] & layout.REALISED_UNKNOWN) == 0)
-    rows = np.flatnonzero(comparable)
+    traits, trades, n = columns.traits, group.venue.trades, len(columns)
+    unpriced = np.append((trades["flags"] & layout.TRADE_UNPRICED) != 0, False)
+    touched = unpriced[flows.trade_close[:n]] | unpriced[flows.trade_open[:n]]
+    rows = np.flatnonzero(((traits & VENUE_PNL) != 0) & ~touched)
     if not len(rows):
         return None
     realised = to_ints(np.ascontiguousarray(flows.realised[rows, 3]))
@@ -86,7 +87,7 @@ def _closed_base_fees(group: GroupLedger, rows: np.ndarray, net: np.ndarray) -> 
     gross_rows[rows[~net]] = True
     fees = sum(to_ints(columns.events.fee[based & gross_rows]))
     total_bought = int(columns.events.qty[bought].sum())
-    closed = int(group.venue.outputs.closed_qty[: len(columns)].sum())
+    closed = int(group.venue.outputs.closed_qty[rows].sum())
     return divide_half_even(fees * min(closed, total_bought), total_bought) if total_bought else 0
 
 
