@@ -158,10 +158,12 @@ def _value_book(
 ) -> None:
     columns = part.group.columns
     qty, unpriced = int(state["priced_qty"]), int(state["unpriced_qty"])
-    if abs(qty + unpriced) < columns.terms.dust:
+    if not qty and not unpriced:
         return
     mark = valuer.mark(columns.key.venue, columns.key.instrument, at_ns)
-    if mark is None or unpriced:
+    # Dust is worth its mark like anything held; without one it stays at cost and nobody minds.
+    is_dust = abs(qty + unpriced) < columns.terms.dust
+    if (mark is None or unpriced) and not is_dust:
         totals.unmarked.append(columns.key.instrument)
     if mark is None:
         return

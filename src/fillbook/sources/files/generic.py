@@ -92,6 +92,9 @@ class GenericReader(TableReader):
                 names = set(parse_object(sample.first_line).cells)
             except RowError:
                 return False
+        if self._own and self.map.kind == "transfers" and "instrument" in names:
+            # A transfer is of an asset; what names an instrument is funding with its asset.
+            return False
         return set(self.needed_columns) <= names
 
     def context(self, file: SourceFile, options: ReadOptions) -> Context:
@@ -147,10 +150,10 @@ class GenericReader(TableReader):
 
     def whose(self, row: Row, context: Context) -> Whose:
         """Return the account and venue that a row names, else the file's."""
-        mapped = _mapped(row, context.map or self.map)
+        terms = context.map or self.map
         return Whose(
-            mapped.text("venue") or context.venue,
-            mapped.text("account") or context.account or DEFAULT_ACCOUNT,
+            _cell(row, terms, "venue") or context.venue,
+            _cell(row, terms, "account") or context.account or DEFAULT_ACCOUNT,
         )
 
     def drafts(self, named: Named, context: Context) -> Iterable[Drafted]:
@@ -179,6 +182,11 @@ def _mapped(row: Row, terms: ColumnMap) -> Row:
     for field, value in terms.constants.items():
         cells.setdefault(field, value)
     return Row(cells)
+
+
+def _cell(row: Row, terms: ColumnMap, field: str) -> str | None:
+    column = terms.columns.get(field)
+    return row.text(column) if column in row.cells else terms.constants.get(field)
 
 
 def _present(terms: ColumnMap, header: Header) -> ColumnMap:
