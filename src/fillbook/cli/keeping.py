@@ -126,14 +126,33 @@ def verify(book: BookOption = None, json: JsonOption = False) -> None:
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the answer.")] = False,
-    book: Annotated[
-        Path | None, typer.Option(help="Keep the demo's book here.", show_default=False)
-    ] = None,
+    folder: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Where the demo keeps its files.")
+    ] = Path("demo"),
 ) -> None:
     """Import a synthetic month of three bots and answer: did they make money, and why?
 
-    Needs no network and no account.
+    Needs no network and no account; everything is made up and written below DIR.
 
     Examples:
       fillbook demo --once
     """
+    from fillbook.cli.options import Asked
+    from fillbook.cli.page import Page
+    from fillbook.cli.progress import progress
+    from fillbook.cli.reading import show_answer
+    from fillbook.sim.demo import run_demo, what_next
+
+    with progress("importing", bytes_of=True) as bar:
+
+        def report(name: str, done: int, total: int) -> None:
+            bar(done, total)
+
+        book = run_demo(folder, once=once, say=print, progress=report)
+    print()
+    show_answer(Asked(book=book))
+    page = Page()
+    page.gap()
+    for line in what_next(book):
+        page.line(line)
+    page.print()

@@ -98,7 +98,7 @@ def query_of(asked: Asked, settings: Settings, now: int) -> Query:
     return Query(
         since_ns=since,
         until_ns=until,
-        accounts=_accounts(asked.account, settings),
+        accounts=accounts_of(asked.account, settings),
         strategies=tuple(asked.strategy or ()),
         instruments=tuple(asked.instrument or ()),
         by=asked.by,
@@ -118,7 +118,8 @@ def _instant(text: str | None, option: str, settings: Settings, now: int) -> int
         ) from fault
 
 
-def _accounts(names: Sequence[str] | None, settings: Settings) -> tuple[str, ...]:
+def accounts_of(names: Sequence[str] | None, settings: Settings) -> tuple[str, ...]:
+    """Return the accounts that are meant: a label stands for every account that carries it."""
     labels: dict[str, list[str]] = {}
     for account, told in settings.accounts.items():
         if told.label:

@@ -58,8 +58,10 @@ class Page:
     def line(self, text: str = "", tone: Tone = "", *, indent: str = "", rest: str = "") -> None:
         """Add a paragraph folded to the page, its continuation lines indented by `rest`."""
         measure = min(self.width or _PROSE, _PROSE)
+        text = clean(text)
+        indent += " " * (len(text) - len(text.lstrip()))
         folded = textwrap.fill(
-            clean(text),
+            text.strip(),
             measure,
             initial_indent=indent,
             subsequent_indent=rest or indent,

@@ -12,22 +12,30 @@ _PATIENCE_SECONDS = 1.0
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Report]:
+def progress(title: str, *, bytes_of: bool = False) -> Iterator[Report]:
     """Yield `report(done, total)`; a bar appears once the work has taken longer than a second.
 
-    To a pipe it shows nothing, so that logs and scripts stay clean.
+    Counts are rows, or bytes with `bytes_of`. To a pipe it shows nothing, so that logs and
+    scripts stay clean.
     """
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TransferSpeedColumn,
+    )
 
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=32),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        DownloadColumn() if bytes_of else MofNCompleteColumn(),
+        TransferSpeedColumn() if bytes_of else TextColumn("{task.fields[rate]}"),
         console=Console(stderr=True),
         transient=True,
     )

@@ -45,6 +45,11 @@ def why(asked: Asked) -> None:
       fillbook why --since 30d --by strategy
       fillbook why --account main --json
     """
+    show_answer(asked)
+
+
+def show_answer(asked: Asked) -> None:
+    """Print the answer to the question, as text, JSON or CSV."""
     from fillbook.analysis import summary
     from fillbook.cli.opening import folded
     from fillbook.cli.page import Page, print_csv, print_json

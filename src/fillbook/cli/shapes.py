@@ -17,6 +17,7 @@ from fillbook.analysis.answers import (
     Why,
 )
 from fillbook.facts.finding import Finding
+from fillbook.sources.files.importing import ImportReport
 
 Row = TypeVar("Row")
 
@@ -26,44 +27,6 @@ class Listing(Answer, Generic[Row], frozen=True, kw_only=True):
 
     seq: int
     rows: tuple[Row, ...]
-
-
-class RejectedRow(Answer, frozen=True, kw_only=True):
-    """A row that was not imported: where it stands and why."""
-
-    file: str
-    line: int | None
-    field: str | None
-    reason: str
-    text: str
-
-
-class ImportedFile(Answer, frozen=True, kw_only=True):
-    """What became of one file: the reader that took it, its batch, and its rows.
-
-    `known` rows were in the book already; `conflicts` have a known identity but other content.
-    """
-
-    file: str
-    format: str | None
-    batch: str | None
-    account: str | None
-    rows: int
-    new: int
-    known: int
-    conflicts: int
-    marks: int
-    rejected: int
-    state: str
-
-
-class Imported(Answer, frozen=True, kw_only=True):
-    """The outcome of an import; `seq` is the head of the journal afterwards."""
-
-    seq: int
-    dry_run: bool
-    files: tuple[ImportedFile, ...]
-    rejected: tuple[RejectedRow, ...]
 
 
 class Verified(Answer, frozen=True, kw_only=True):
@@ -161,7 +124,7 @@ SHAPES: dict[str, Any] = {
     "costs": Listing[CostRow],
     "daily": Listing[DailyDocument],
     "findings": Listing[FindingRow],
-    "import": Imported,
+    "import": ImportReport,
     "retract": Retracted,
     "verify": Verified,
 }
