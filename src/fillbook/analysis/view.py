@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from fillbook.analysis.feegaps import fee_findings
 from fillbook.analysis.recall import Recall
 from fillbook.analysis.reconcile import funding_findings, recorded_findings, venue_findings
 from fillbook.analysis.valuation import Valuer
@@ -98,6 +99,7 @@ class BookView:
         found += funding_findings(self.ledger)
         for group in self.ledger.groups:
             found += recorded_findings(group)
+            found += fee_findings(group, self.valuer)
         return found
 
     def until_ns(self, query: Query) -> int:
