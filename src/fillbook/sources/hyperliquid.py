@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from fillbook.facts.identity import key_of
 from fillbook.facts.model import Fill, Funding, Instrument, Liquidity, Side
@@ -78,6 +79,7 @@ def is_spot(coin: str) -> bool:
     return coin[:1] in ("@", "#") or "/" in coin
 
 
+@lru_cache(maxsize=4096)
 def instrument_of(account: str, coin: str, quote: str | None = None) -> Instrument:
     """Describe a market by the name the API or the web page gives it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -74,23 +74,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 class Reading:
     """An iterable of claims, rejected rows and marks, with the coverage known at its end.
 
-    Iterating again starts over and yields the same. `rows` counts the rows of this account seen
-    so far, `done_bytes` how far the file is read. Rejected rows, whose account nobody knows, are
-    told by the first reading of a file only.
+    `parse` yields only rows of this account. Iterating again starts over and yields the same.
+    `rows` counts the rows seen so far, `done_bytes` how far the file is read.
     """
 
-    def __init__(
-        self,
-        whose: Whose,
-        terms: Terms,
-        parse: Callable[[], Iterable[Parsed]],
-        *,
-        tells_rejected: bool = True,
-    ) -> None:
+    def __init__(self, whose: Whose, terms: Terms, parse: Callable[[], Iterable[Parsed]]) -> None:
         self.whose = whose
         self.terms = terms
         self._parse = parse
-        self._tells_rejected = tells_rejected
         self._reset()
 
     def _reset(self) -> None:
@@ -99,6 +90,7 @@ class Reading:
         self._twins: Counter[str] = Counter()
         self._ranks: Counter[tuple[str | None, int]] = Counter()
         self._described: set[Instrument] = set()
+        self._last_described: dict[str, Instrument] = {}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -131,29 +123,15 @@ class Reading:
         self._reset()
         for parsed in self._parse():
             self.done_bytes = parsed.done_bytes
-            if parsed.fault is not None:
-                if self._tells_rejected:
-                    self.rows += 1
-                    self.rejected += 1
-                    yield self._refused(parsed, parsed.fault)
-                continue
-            if not self._is_mine(parsed.drafts):
-                continue
             self.rows += 1
+            if parsed.fault is not None:
+                self.rejected += 1
+                yield self._refused(parsed, parsed.fault)
             for draft in parsed.drafts:
                 if isinstance(draft, Mark):
                     yield draft
                 else:
                     yield from self._claims(draft, parsed)
-
-    def _is_mine(self, drafts: Sequence[Drafted]) -> bool:
-        """Say whether a row, whose drafts all share one account, belongs to this reading."""
-        if not drafts:
-            return False
-        first = drafts[0]
-        if isinstance(first, Mark):
-            return first.venue == self.whose.venue
-        return (first.fact.venue, first.fact.account) == (self.whose.venue, self.whose.account)
 
     def _refused(self, parsed: Parsed, fault: RowError) -> Rejected:
         text = parsed.raw if len(parsed.raw) <= _SNIPPET else parsed.raw[:_SNIPPET] + "…"
@@ -161,8 +139,7 @@ class Reading:
 
     def _claims(self, draft: Draft, parsed: Parsed) -> Iterator[Claim]:
         described = draft.instrument
-        if described is not None and described not in self._described:
-            self._described.add(described)
+        if described is not None and self._is_new(described):
             yield Claim(described, instrument_key(described), parsed.raw, line=parsed.line)
         fact = draft.fact
         instrument: str | None = getattr(fact, "instrument", None)
@@ -176,6 +153,16 @@ class Reading:
             self._ranks[place] += 1
         self._extend(fact, instrument)
         yield Claim(fact, draft.key, parsed.raw, row, ordinal, parsed.line)
+
+    def _is_new(self, described: Instrument) -> bool:
+        # Readers cache descriptions, so that identity answers for nearly every row.
+        if self._last_described.get(described.symbol) is described:
+            return False
+        self._last_described[described.symbol] = described
+        if described in self._described:
+            return False
+        self._described.add(described)
+        return True
 
     def _extend(self, fact: AnyFact, instrument: str | None) -> None:
         component = COMPONENT_OF.get(type(fact))

@@ -85,14 +85,17 @@ class Row:
         value = self.cells.get(name)
         if value is None:
             return None
+        text = (value if type(value) is str else self._plain(name, value)).strip()
+        if text.isprintable():
+            return text or None
+        raise RowError(name, f"{text!r} holds control characters")
+
+    def _plain(self, name: str, value: object) -> str:
         if isinstance(value, bool):
             return "true" if value else "false"
-        if not isinstance(value, str | int):
-            raise RowError(name, f"holds a {type(value).__name__}, not a plain value")
-        text = str(value).strip()
-        if not text.isprintable():
-            raise RowError(name, f"{text!r} holds control characters")
-        return text or None
+        if isinstance(value, str | int):
+            return str(value)
+        raise RowError(name, f"holds a {type(value).__name__}, not a plain value")
 
     def need(self, name: str) -> str:
         """Return a cell's text; a blank one is an error."""
@@ -162,6 +165,6 @@ def number_in(name: str, text: str) -> Decimal:
     except ValueError as fault:
         hint = " (thousands separators are not read)" if re.fullmatch(r"[\d,.' ]+", text) else ""
         raise RowError(name, f"{text!r} is not a decimal number{hint}") from fault
-    if len(value.as_tuple().digits) > _MOST_DIGITS or abs(value.adjusted()) > _MOST_DIGITS:
+    if len(text) > _MOST_DIGITS or abs(value.adjusted()) > _MOST_DIGITS:
         raise RowError(name, f"{text!r} has more than {_MOST_DIGITS} digits")
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 from fillbook.facts.model import ContractKind, Instrument
 from fillbook.sources.source import RowError
@@ -15,6 +16,7 @@ _GLUED_QUOTES = (
 )
 
 
+@lru_cache(maxsize=4096)
 def split_symbol(symbol: str) -> tuple[str, str, str] | None:
     """Return base, quote and settlement currency as the name tells them, or None.
 
@@ -34,6 +36,7 @@ def split_symbol(symbol: str) -> tuple[str, str, str] | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def describe(
     venue: str,
     account: str,

@@ -186,7 +186,9 @@ def _mapped(row: Row, terms: ColumnMap) -> Row:
 
 def _cell(row: Row, terms: ColumnMap, field: str) -> str | None:
     column = terms.columns.get(field)
-    return row.text(column) if column in row.cells else terms.constants.get(field)
+    if column is None or column not in row.cells:
+        return terms.constants.get(field)
+    return row.text(column)
 
 
 def _present(terms: ColumnMap, header: Header) -> ColumnMap:

@@ -7,14 +7,14 @@ the rest is imported. A dry run writes nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fillbook.facts.model import Batch
 from fillbook.ground.clock import now_ns
 from fillbook.ground.errors import BookError, FillbookError, UsageError
 from fillbook.journal.store import Journal
-from fillbook.journal.values import BatchOpen, Page
+from fillbook.journal.values import BatchOpen, BatchState, Page
 from fillbook.marks.series import MarkStore
 from fillbook.sources.files.opened import SourceFile
 from fillbook.sources.files.pages import Chunk, Tally
@@ -175,13 +175,12 @@ class _Importer:
         tally.add(Outcome(known=len(chunk.claims) - len(fresh)))
         if tally.already or not (fresh or chunk.last):
             return
-        page = Page(
-            batch_id=opening.batch_id,
-            claims=fresh,
-            cursor=str(tally.claims),
-            final=_final(opening, reading) if chunk.last else None,
-        )
+        final = _final(opening, reading) if chunk.last else None
+        earlier = self._journal.batches() if final is not None else []
+        page = Page(batch_id=opening.batch_id, claims=fresh, cursor=str(tally.claims), final=final)
         tally.add(self._journal.append(page, self._clock()))
+        if final is not None:
+            tally.add(_own_row(final, earlier))
 
     def _tell(self, file: SourceFile, reading: Reading) -> None:
         if self._progress is not None:
@@ -202,6 +201,14 @@ def _opening(reading: Reading) -> BatchOpen:
         labels=terms.labels,
         context=terms.context,
     )
+
+
+def _own_row(final: Batch, earlier: Sequence[BatchState]) -> Outcome:
+    """Take the batch's own fact out of the counts, which speak of the file's claims only."""
+    facts = [batch.fact for batch in earlier if batch.batch_id == final.batch_id and batch.fact]
+    if final in facts:
+        return Outcome(known=-1)
+    return Outcome(new=-1, conflicts=-any(fact.ts_ns == final.ts_ns for fact in facts))
 
 
 def _final(opening: BatchOpen, reading: Reading) -> Batch:

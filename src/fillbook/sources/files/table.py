@@ -113,12 +113,12 @@ class TableReader(ABC):
         context = self.context(file, options)
         self._refuse_naive(file, context)
         accounts = self._accounts(file, context, options)
+        several = len(accounts) > 1
         return [
             Reading(
                 whose,
-                self._terms(file, context, options, whose, alone=len(accounts) == 1),
-                partial(self._parsed, file, context),
-                tells_rejected=place == 0,
+                self._terms(file, context, options, whose, alone=not several),
+                partial(self._parsed, file, context, whose if several else None, place == 0),
             )
             for place, whose in enumerate(accounts)
         ]
@@ -181,26 +181,40 @@ class TableReader(ABC):
         row = parse_object(raw) if settled.header is None else parse_csv(raw, settled.header)
         return facts_of(self.drafts(Named(row, number), settled))
 
-    def _parsed(self, file: SourceFile, context: Context) -> Iterator[Parsed]:
+    def _parsed(
+        self,
+        file: SourceFile,
+        context: Context,
+        only: Whose | None = None,
+        takes_unowned: bool = True,
+    ) -> Iterator[Parsed]:
+        """Parse the rows of one account, or of all; unreadable owners go where they are taken."""
         numbered = self.numbered(context)
 
         def drafts(row: Row, number: int) -> Iterable[Drafted]:
             return self.drafts(Named(row, number), context)
 
         for record in self.records(file, context):
+            if only is not None:
+                owner = self._owner(record, context)
+                if owner != only and not (owner is None and takes_unowned):
+                    continue
             yield parsed_record(record, drafts, numbered=numbered)
+
+    def _owner(self, record: Record, context: Context) -> Whose | None:
+        if record.row is None:
+            return None
+        try:
+            return self.whose(record.row, context)
+        except RowError:
+            return None  # the row itself will be told as rejected
 
     def _accounts(self, file: SourceFile, context: Context, options: ReadOptions) -> list[Whose]:
         given = Whose(context.venue, context.account or self.default_account(options))
         if not self.names_accounts(context):
             return [given]
-        found: dict[Whose, None] = {}
-        for record in self.records(file, context):
-            if record.row is not None:
-                try:
-                    found[self.whose(record.row, context)] = None
-                except RowError:
-                    continue  # the row itself will be told as rejected
+        owners = {self._owner(record, context) for record in self.records(file, context)}
+        found = [owner for owner in owners if owner is not None]
         names = sorted({whose.account for whose in found})
         if options.account is not None and names not in ([], [options.account]):
             raise InputError(
