@@ -28,31 +28,33 @@ RESTORE = "run `fillbook verify`; restore a backup, or import the sources into a
 _CACHE_KIB = 65_536
 
 
-def translate(fault: sqlite3.Error, path: Path) -> BookError:
-    """Turn an SQLite fault into what it means for the book."""
+def translate(
+    fault: sqlite3.Error, path: Path, what: str = "the book", restore: str = RESTORE
+) -> BookError:
+    """Turn an SQLite fault into what it means for the file called `what`."""
     where, code = str(path), getattr(fault, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return BookBusyError(
-            "another process is writing to the book", where, "wait for it to end, then try again"
+            f"another process is writing to {what}", where, "wait for it to end, then try again"
         )
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return BookReadOnlyError(
-            "the book cannot be written", where, "make the file and its folder writable"
+            f"{what} cannot be written", where, "make the file and its folder writable"
         )
     if primary == sqlite3.SQLITE_CANTOPEN:
         return BookError(
-            "the book cannot be opened", where, "check the path and the rights on its folder"
+            f"{what} cannot be opened", where, "check the path and the rights on its folder"
         )
     if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM):
         return BookError(
-            f"the disk failed the book: {fault}",
+            f"the disk failed {what}: {fault}",
             where,
-            "nothing of this page was kept; free space or replace the disk, then run it again",
+            "nothing of this write was kept; free space or replace the disk, then run it again",
         )
     if primary == sqlite3.SQLITE_INTERRUPT or isinstance(fault, sqlite3.ProgrammingError):
-        return BookError(f"the book was used wrongly: {fault}", where, "open it again")
-    return BookDamagedError(f"the book is damaged: {fault}", where, RESTORE)
+        return BookError(f"{what} was used wrongly: {fault}", where, "open it again")
+    return BookDamagedError(f"{what} is damaged: {fault}", where, restore)
 
 
 class Database:

@@ -1,0 +1,1 @@
+"""The marks: what things were worth, prunable, beside the book."""
