@@ -34,6 +34,11 @@ class Place(msgspec.Struct, frozen=True):
         """Return the file of price series beside the book."""
         return Path(f"{self.book}.marks")
 
+    @property
+    def cache(self) -> Path:
+        """Return the folder of everything derived; it can be deleted at any time."""
+        return Path(f"{self.book}.cache")
+
 
 def find(book: Path | None, method: Method | None = None) -> Place:
     """Find the book and its settings.
@@ -77,7 +82,14 @@ def folded(asked: Asked) -> Iterator[tuple[BookView, Query, Place]]:
     query = query_of(asked, place.settings, now_ns())
     with opened_book(place, readonly=True) as (journal, marks), progress("folding") as report:
         yield (
-            summary.load(journal, marks, place.settings, as_of=asked.as_of, progress=report),
+            summary.load(
+                journal,
+                marks,
+                place.settings,
+                as_of=asked.as_of,
+                progress=report,
+                cache=place.cache,
+            ),
             query,
             place,
         )
