@@ -90,8 +90,8 @@ def test_prices_too_long_for_64_bits_round_half_even_at_their_end(tmp_path: Path
         store.put([mark(1, "1.0000000000000000005"), mark(2, "1.0000000000000000015")])
         store.put([mark(3, "9000000000000.25")])
         series = store.series("hyperliquid", "HYPE")
-        assert series.scale == 5
-        assert series.px.tolist() == [100000, 100000, 900000000000025000]
+        assert series.scale == 6
+        assert series.px.tolist() == [10**6, 10**6, 9_000_000_000_000_250_000]
         fine = store.series("hyperliquid", "HYPE", until_ns=3)
         assert (fine.scale, fine.px.tolist()) == (18, [10**18, 10**18 + 2])
         with pytest.raises(InputError, match="does not fit"):
