@@ -43,7 +43,7 @@ def status_in(row: Row, name: str) -> OrderStatus:
 
 
 class BotOrders(TableReader):
-    """orders.csv of a futures bot."""
+    """Reads orders.csv of a futures bot."""
 
     name = "bot-orders"
     title = "Bot order logs"

@@ -57,7 +57,7 @@ class ApiContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HyperliquidApi:
-    """JSON saved from the API."""
+    """Reads JSON saved from the API."""
 
     name = "hyperliquid-api"
     title = "Hyperliquid API answers"

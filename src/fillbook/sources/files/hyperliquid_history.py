@@ -32,7 +32,7 @@ _LIQUIDITY: dict[bool, Liquidity] = {True: "taker", False: "maker"}
 
 
 class HyperliquidHistory(TableReader):
-    """The data set's CSV."""
+    """Reads the data set as CSV."""
 
     name = "hyperliquid-history"
     title = "Hyperliquid historical data files"

@@ -56,7 +56,7 @@ class _WebExport(TableReader):
 
 
 class HyperliquidWebTrades(_WebExport):
-    """trade_history.csv."""
+    """Reads trade_history.csv: one execution a row."""
 
     name = "hyperliquid-web"
     title = "Hyperliquid trade history exports"
@@ -94,7 +94,7 @@ class HyperliquidWebTrades(_WebExport):
 
 
 class HyperliquidWebFunding(_WebExport):
-    """funding_history.csv."""
+    """Reads funding_history.csv: one payment a row."""
 
     name = "hyperliquid-web-funding"
     title = "Hyperliquid funding history exports"

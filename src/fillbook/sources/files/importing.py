@@ -10,14 +10,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from fillbook.facts.model import Batch
+from fillbook.facts.model import Batch, Claim
 from fillbook.ground.clock import now_ns
 from fillbook.ground.errors import BookError, FillbookError, UsageError
 from fillbook.journal.store import Journal
 from fillbook.journal.values import BatchOpen, BatchState, Page
 from fillbook.marks.series import MarkStore
 from fillbook.sources.files.opened import SourceFile
-from fillbook.sources.files.pages import Chunk, Tally
+from fillbook.sources.files.pages import PAGE_CLAIMS, Chunk, Tally
 from fillbook.sources.files.registry import AUTO, detect, reader_named, recognised
 from fillbook.sources.files.rehearsal import Outcome, Rehearsal, refuse_other_settings
 from fillbook.sources.files.report import FileReport, ImportReport
@@ -154,30 +154,38 @@ class _Importer:
         assert self._journal is not None and self._marks is not None
         journaled: int | None = None
         for chunk in tally.chunks():
-            if chunk.claims and journaled is None:
+            if chunk.end and journaled is None:
                 resume = self._journal.begin(opening, self._clock())
-                journaled = int(resume.cursor or 0)
+                journaled = _claims_in(resume.cursor)
                 tally.already = resume.complete
                 tally.resumed = journaled > 0 and not resume.complete
             if chunk.marks:
                 self._marks.put(chunk.marks)
-            if journaled is not None:
+            if tally.already:
+                tally.add(Outcome(known=len(chunk.claims)))
+            elif journaled is not None:
                 self._append(opening, reading, tally, chunk, journaled)
             self._tell(file, reading)
 
     def _append(
         self, opening: BatchOpen, reading: Reading, tally: Tally, chunk: Chunk, journaled: int
     ) -> None:
-        """Append what an earlier, interrupted import of this file did not bring."""
+        """Append what an earlier, interrupted import of this file did not bring.
+
+        Descriptions go in a page of their own before the events, so that counts speak of events.
+        """
         assert self._journal is not None
-        done = len(chunk.claims) if tally.already else max(0, journaled - chunk.behind)
-        fresh = chunk.claims[done:]
+        events_from = chunk.behind + len(chunk.described)
+        described = chunk.described[max(0, journaled - chunk.behind) :]
+        fresh = chunk.claims[max(0, journaled - events_from) :]
         tally.add(Outcome(known=len(chunk.claims) - len(fresh)))
-        if tally.already or not (fresh or chunk.last):
+        if described:
+            self._journal.append(_page(opening, described, events_from), self._clock())
+        if not (fresh or chunk.last):
             return
         final = _final(opening, reading) if chunk.last else None
         earlier = self._journal.batches() if final is not None else []
-        page = Page(batch_id=opening.batch_id, claims=fresh, cursor=str(tally.claims), final=final)
+        page = _page(opening, fresh, chunk.end, final)
         tally.add(self._journal.append(page, self._clock()))
         if final is not None:
             tally.add(_own_row(final, earlier))
@@ -201,6 +209,24 @@ def _opening(reading: Reading) -> BatchOpen:
         labels=terms.labels,
         context=terms.context,
     )
+
+
+def _page(
+    opening: BatchOpen, claims: Sequence[Claim], done: int, final: Batch | None = None
+) -> Page:
+    # Which claims are behind a cursor depends on how pages are cut, so it says so.
+    cursor = f"{done}/{PAGE_CLAIMS}"
+    return Page(batch_id=opening.batch_id, claims=claims, cursor=cursor, final=final)
+
+
+def _claims_in(cursor: str | None) -> int:
+    """Return how many claims lie behind a cursor; 0, to start over, if pages were cut otherwise.
+
+    >>> _claims_in("3000/1000"), _claims_in("3000/500"), _claims_in(None)
+    (3000, 0, 0)
+    """
+    done, _, cut = (cursor or "").partition("/")
+    return int(done) if cut == str(PAGE_CLAIMS) else 0
 
 
 def _own_row(final: Batch, earlier: Sequence[BatchState]) -> Outcome:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from fillbook.facts.model import Claim
+from fillbook.facts.model import Claim, Instrument
 from fillbook.ground.clock import iso
 from fillbook.journal.values import BatchOpen
 from fillbook.marks.series import Mark
@@ -22,12 +22,26 @@ _MOST_LISTED = 1000
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """A page of claims and the marks read with it. `behind` counts the claims before it."""
+    """A page of claims, the instruments they brought with them, and the marks in between.
 
+    `behind` counts what came before it. Descriptions are kept apart: they are no events.
+    """
+
+    described: list[Claim]
     claims: list[Claim]
     marks: list[Mark]
     behind: int
     last: bool
+
+    @property
+    def end(self) -> int:
+        """Return how much of the reading lies behind this chunk's end."""
+        return self.behind + len(self.described) + len(self.claims)
+
+
+def _is_full(chunk: Chunk) -> bool:
+    claims = len(chunk.described) + len(chunk.claims)
+    return claims == PAGE_CLAIMS or len(chunk.marks) == _PAGE_MARKS
 
 
 class Counts(Protocol):
@@ -60,27 +74,27 @@ class Tally:
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the reading page by page; exactly the final chunk is `last`."""
-        claims: list[Claim] = []
-        marks: list[Mark] = []
+        chunk = Chunk([], [], [], 0, last=True)
         for entry in self._reading.entries():
             if isinstance(entry, Rejected):
                 if len(self._rejections) < _MOST_LISTED:
                     self._rejections.append(entry)
                 continue
             # A full page waits for one entry more, so that the last chunk is never empty-handed.
-            if len(claims) == PAGE_CLAIMS or len(marks) == _PAGE_MARKS:
-                yield self._counted(claims, marks, last=False)
-                claims, marks = [], []
+            if _is_full(chunk):
+                yield self._counted(msgspec.structs.replace(chunk, last=False))
+                chunk = Chunk([], [], [], chunk.end, last=True)
             if isinstance(entry, Mark):
-                marks.append(entry)
+                chunk.marks.append(entry)
+            elif isinstance(entry.fact, Instrument):
+                chunk.described.append(entry)
             else:
-                claims.append(entry)
-        yield self._counted(claims, marks, last=True)
+                chunk.claims.append(entry)
+        yield self._counted(chunk)
 
-    def _counted(self, claims: list[Claim], marks: list[Mark], *, last: bool) -> Chunk:
-        chunk = Chunk(claims, marks, self.claims, last)
-        self.claims += len(claims)
-        self.marks += len(marks)
+    def _counted(self, chunk: Chunk) -> Chunk:
+        self.claims += len(chunk.claims)
+        self.marks += len(chunk.marks)
         return chunk
 
     def add(self, counts: Counts) -> None:

@@ -19,7 +19,7 @@ from fillbook.sources.symbols import describe
 
 
 class PaperExecutions(TableReader):
-    """trades.csv with cost and proceeds columns."""
+    """Reads trades.csv with cost and proceeds columns."""
 
     name = "paper-executions"
     title = "Paper execution files"

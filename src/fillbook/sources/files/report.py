@@ -10,10 +10,10 @@ from fillbook.sources.source import Rejected
 class FileReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one file, or of one account's rows in it.
 
-    `rows` counts source rows, `claims` what they turned into (a round trip is two fills, and
-    each instrument is described once); `new + known = claims`, and conflicts (same identity,
-    other content) are among the new. `rejected` is exact, `rejections` lists the first of them.
-    `skipped` says why a file was left alone, `error` why it could not be imported.
+    `rows` counts source rows, `claims` the events they turned into (a round trip is two fills);
+    `new + known = claims`, and conflicts (same identity, other content) are among the new.
+    `rejected` is exact, `rejections` lists the first of them. `skipped` says why a file was left
+    alone, `error` why it could not be imported.
     """
 
     path: str
