@@ -117,9 +117,13 @@ class WhySlice(Answer, frozen=True, kw_only=True):
 
 
 class Why(Answer, frozen=True, kw_only=True):
-    """The answer to "are we actually making money, and why?"."""
+    """The answer to "are we actually making money, and why?".
+
+    `incomplete_because` says, one sentence each, what keeps `made_money` from being yes or no.
+    """
 
     made_money: MadeMoney
+    incomplete_because: tuple[str, ...] = ()
     edge: Edge
     reasons: tuple[Reason, ...]
     seq: int

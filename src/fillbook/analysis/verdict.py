@@ -35,24 +35,51 @@ def _touched(findings: Iterable[Finding]) -> bool:
     return any("made_money" in finding.touches for finding in findings)
 
 
-def made_money(
+def doubts_of(
     by_currency: Mapping[str, Totals],
-    bounds: Mapping[str, Bound],
     venue_gaps: Mapping[str, int],
-) -> MadeMoney:
-    """Return yes, no, or incomplete; `venue_gaps` is ours less the venue's per currency.
+    findings: Mapping[str, Sequence[Finding]],
+) -> tuple[str, ...]:
+    """Say, one sentence each, what keeps the answer from being complete; empty if nothing does.
 
-    Several currencies agree or the answer is incomplete: they are never added.
+    `venue_gaps` is ours less the venue's realised PnL per currency: a gap matters where the
+    venue's figure would change the sign of net. Several currencies are never added.
     """
-    answers: set[MadeMoney] = set()
+    doubts = []
     for currency, totals in by_currency.items():
-        net = totals.net_known
-        doubted = _sign(net) != _sign(net - venue_gaps.get(currency, 0))
-        if bounds[currency] != "exact" or doubted:
-            return "incomplete"
-        if net or len(by_currency) == 1:
-            answers.add("yes" if net > 0 else "no")
-    return answers.pop() if len(answers) == 1 else "incomplete"
+        doubts += _unknown_money(totals)
+        doubts += sorted({f.message for f in findings[currency] if "made_money" in f.touches})
+        net, gap = totals.net_known, venue_gaps.get(currency, 0)
+        if _sign(net) != _sign(net - gap):
+            doubts.append(
+                f"by the venue's own realised figures net would be {money_text(net - gap)} "
+                f"{currency} instead of {money_text(net)}"
+            )
+    signs = {_sign(totals.net_known) for totals in by_currency.values()} - {0}
+    if len(signs) > 1:
+        doubts.append("some currencies gained and others lost, and currencies are never added")
+    return tuple(doubts)
+
+
+def _unknown_money(totals: Totals) -> list[str]:
+    doubts = []
+    if totals.unmarked:
+        named = ", ".join(sorted(set(totals.unmarked)))
+        doubts.append(f"what is open or was carried in has no mark or no cost: {named}")
+    if totals.n_unpriced_closes:
+        doubts.append(f"{totals.n_unpriced_closes} fills closed quantity of unknown cost")
+    if totals.n_fee_unknown:
+        doubts.append(f"{totals.n_fee_unknown} fills name no fee")
+    if totals.n_unvalued:
+        doubts.append(f"{totals.n_unvalued} payments in other assets have no rate at their time")
+    return doubts
+
+
+def made_money(by_currency: Mapping[str, Totals], doubts: Sequence[str]) -> MadeMoney:
+    """Return yes or no where nothing is in doubt, else incomplete; nothing traded is a no."""
+    if doubts:
+        return "incomplete"
+    return "yes" if any(totals.net_known > 0 for totals in by_currency.values()) else "no"
 
 
 def _sign(amount: int) -> int:

@@ -22,7 +22,7 @@ from fillbook.analysis.explain import Totals, explain
 from fillbook.analysis.occupancy import concurrent_max
 from fillbook.analysis.performance import outcomes
 from fillbook.analysis.tradebook import TradeTable, trade_tables
-from fillbook.analysis.verdict import Bound, bound_of, made_money, reasons_of, relevant
+from fillbook.analysis.verdict import Bound, bound_of, doubts_of, made_money, reasons_of, relevant
 from fillbook.analysis.view import BookView, Part, Query, definition_of, parts_of, sliced
 from fillbook.facts.finding import Finding
 from fillbook.ground.clock import DAY_NS, iso
@@ -42,13 +42,13 @@ def why(view: BookView, query: Query) -> Why:
     totals = explain(parts, view.valuer, query.since_ns, until_ns)
     closed, _ = trade_tables(parts, view.valuer, query.since_ns, until_ns)
     found = findings_of(view, parts)
-    bounds = {
-        name: bound_of(each, _of_currency(found, parts, name)) for name, each in totals.items()
-    }
+    touching = {name: _of_currency(found, parts, name) for name in totals}
+    bounds = {name: bound_of(each, touching[name]) for name, each in totals.items()}
+    doubts = doubts_of(totals, _gaps(view, parts), touching)
     edges = {name: edge_of(view, query, parts, closed[name]) for name in totals}
-    gaps = _gaps(view, parts)
     return Why(
-        made_money=made_money(totals, bounds, gaps),
+        made_money=made_money(totals, doubts),
+        incomplete_because=doubts,
         edge=_one_edge(edges),
         reasons=reasons_of(totals),
         seq=view.seq,

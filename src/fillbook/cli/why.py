@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fillbook.analysis.answers import Answer, CurrencyTotals, Expectancy, Why, WhySlice
+from fillbook.analysis.answers import (
+    Answer,
+    CurrencyTotals,
+    Expectancy,
+    MadeMoney,
+    SourceSpan,
+    Why,
+    WhySlice,
+)
 from fillbook.cli.figures import UNKNOWN, day, decimals_for, money, number, percent, plural
 from fillbook.cli.findings import show_findings
 from fillbook.cli.page import Page
@@ -37,11 +45,18 @@ def ladder_rows(why: Why) -> list[LadderRow]:
     return rows
 
 
+_MOST_DOUBTS = 4
+
+
 def show_why(page: Page, why: Why, label: Label) -> None:
     """Write the whole answer; `label` gives an account its readable name."""
     page.line(headline(why), "strong", rest="  ")
+    for doubt in why.incomplete_because[:_MOST_DOUBTS]:
+        page.line(f"  because {doubt}", rest="    ")
+    if len(why.incomplete_because) > _MOST_DOUBTS:
+        page.line(f"  and {len(why.incomplete_because) - _MOST_DOUBTS} more (--json has all)")
     for line in edge_lines(why):
-        page.line(line, rest="    ")
+        page.line(line, rest="  ")
     page.line(_scope(why), "quiet")
     for totals in why.currencies.values():
         page.gap()
@@ -61,16 +76,18 @@ def headline(why: Why) -> str:
     """Answer the question in one sentence, money first."""
     if not why.n_fills:
         return "NO FILLS in this window: nothing was made and nothing was lost."
-    parts = [_phrase(totals) for totals in why.currencies.values()]
+    parts = [_phrase(totals, why.made_money) for totals in why.currencies.values()]
     return f"{_WORDS[why.made_money]}, {'; '.join(parts)}."
 
 
-def _phrase(totals: CurrencyTotals) -> str:
+def _phrase(totals: CurrencyTotals, made: MadeMoney) -> str:
     known = totals.net if totals.net is not None else totals.gross
     kind = "net" if totals.net is not None else "gross (fees unknown)"
     decimals = decimals_for(totals.currency, [known])
     if totals.bound == "incomplete":
         return f"known so far {money(known, decimals, plus=True)} {totals.currency} {kind}"
+    if made == "incomplete" and totals.bound == "exact":
+        return f"by its own fills {money(known, decimals, plus=True)} {totals.currency} {kind}"
     if totals.bound != "exact":
         return f"{totals.bound} {money(known, decimals, plus=True)} {totals.currency} {kind}"
     verb = "lost" if known.startswith("-") else "made"
@@ -205,12 +222,21 @@ def _coverage(page: Page, why: Why, label: Label) -> None:
     }
     told = ", ".join(f"{name} {percent(ratio, 0)}" for name, ratio in prices.items())
     page.line(f"Prices known, by notional: {told}; fees known: {percent(known.fee_ratio, 0)}.")
-    spans = sorted({(s.source, s.account, s.component, s.since, s.until) for s in known.sources})
-    for source, account, component, since, until in spans[:6]:
-        covered = f"{source}: {component} of {label(account)}, {day(since)} to {day(until)}"
-        page.line(covered, "quiet", indent="  ", rest="    ")
-    if len(spans) > 6:
-        page.line(f"and {len(spans) - 6:,} more spans (--json lists all)", "quiet", indent="  ")
+    accounts: dict[str, list[SourceSpan]] = {}
+    for span in known.sources:
+        accounts.setdefault(span.account, []).append(span)
+    for account, spans in accounts.items():
+        page.line(f"{label(account)}: {_covered(spans)}", "quiet", indent="  ", rest="    ")
+
+
+def _covered(spans: Sequence[SourceSpan]) -> str:
+    """Say what is covered and by which reader: `fills, funding (hyperliquid-api)`, and when."""
+    components: dict[str, dict[str, None]] = {}
+    for span in spans:
+        components.setdefault(span.source, {})[span.component] = None
+    told = [f"{', '.join(names)} ({source})" for source, names in components.items()]
+    since, until = min(span.since for span in spans), max(span.until for span in spans)
+    return f"{'; '.join(told)}; {day(since)} to {day(until)}"
 
 
 def _footer(why: Why) -> str:
