@@ -8,7 +8,7 @@ from typing import Literal
 from fillbook.analysis.answers import MadeMoney, Reason
 from fillbook.analysis.explain import Totals
 from fillbook.facts.finding import Finding
-from fillbook.ground.exact import money_text
+from fillbook.ground.exact import divide_half_even, money_text
 
 Bound = Literal["exact", "at least", "at most", "incomplete"]
 # What each line of the ladder does to net.
@@ -48,17 +48,41 @@ def doubts_of(
     doubts = []
     for currency, totals in by_currency.items():
         doubts += _unknown_money(totals)
-        doubts += sorted({f.message for f in findings[currency] if "made_money" in f.touches})
+        doubts += _by_code([f for f in findings[currency] if "made_money" in f.touches])
         net, gap = totals.net_known, venue_gaps.get(currency, 0)
         if _sign(net) != _sign(net - gap):
             doubts.append(
-                f"by the venue's own realised figures net would be {money_text(net - gap)} "
-                f"{currency} instead of {money_text(net)}"
+                f"by the venue's own realised figures net would be {rounded(net - gap)} "
+                f"{currency} instead of {rounded(net)}"
             )
     signs = {_sign(totals.net_known) for totals in by_currency.values()} - {0}
     if len(signs) > 1:
         doubts.append("some currencies gained and others lost, and currencies are never added")
     return tuple(doubts)
+
+
+def _by_code(findings: Sequence[Finding]) -> list[str]:
+    """Tell a lone finding in full, several of one kind in one sentence."""
+    by_code: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    told = []
+    for code, alike in sorted(by_code.items()):
+        if len(alike) == 1:
+            told.append(alike[0].message)
+            continue
+        named = sorted({each.instrument for each in alike if each.instrument})
+        told.append(f"{len(alike)} findings {code} touch {', '.join(named) or 'the book'}")
+    return told
+
+
+def rounded(amount: int) -> str:
+    """Write money for a sentence, rounded half-even to four decimals; figures stay exact.
+
+    >>> rounded(-20_351_772_504_220_000_040)
+    '-20.3518'
+    """
+    return money_text(divide_half_even(amount, 10**14) * 10**14)
 
 
 def _unknown_money(totals: Totals) -> list[str]:
