@@ -217,7 +217,7 @@ class MarkStore:
             try:
                 connection.execute(f"PRAGMA busy_timeout={_WAIT_MS}")
                 (application,) = connection.execute("PRAGMA application_id").fetchone()
-                if application == 0 and mode == "mode=rwc":
+                if application == 0 and mode == "mode=rwc" and _is_empty(connection):
                     _lay_out(connection)
                 elif application != _APPLICATION_ID:
                     raise BookDamagedError(
@@ -241,10 +241,14 @@ class MarkStore:
             raise translate(fault, self.path, "the marks file", _REMAKE) from fault
 
 
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None
+
+
 def _lay_out(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("BEGIN IMMEDIATE")
-    if not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+    if _is_empty(connection):  # no other process was faster
         for statement in _SCHEMA:
             connection.execute(statement)
         connection.execute("INSERT INTO store VALUES (?, 0)", (secrets.token_hex(8),))
