@@ -47,6 +47,8 @@ class Fill(Fact, frozen=True, kw_only=True, tag="fill"):
     the venue says stood before this fill; `venue_pnl` its realised PnL on `venue_pnl_basis`.
     `leg` names the recorded round trip a fill was taken from: such fills fold in a sub-book of
     their own. `decision_px`, `arrival_px`, `mid_px` are the upper rungs of the ladder.
+    `cause` is the venue's own word for a fill nobody ordered (liquidation, adl, settlement).
+    `approximate` marks a fill that was inferred from observed positions, not reported.
     `from_floats` marks numbers that a program wrote from binary floats.
     """
 
@@ -72,6 +74,9 @@ class Fill(Fact, frozen=True, kw_only=True, tag="fill"):
     arrival_px: Decimal | None = None
     mid_px: Decimal | None = None
     exit_reason: str | None = None
+    cause: str | None = None
+    reduce_only: bool | None = None
+    approximate: bool = False
     from_floats: bool = False
     dust: bool = False
 
@@ -217,6 +222,22 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     instrument: str | None = None
 
 
+class Span(Fact, frozen=True, kw_only=True, tag="span"):
+    """What a running source says of one stretch of time: complete, or a gap with its cause.
+
+    The stretch is [ts_ns, until_ns); `instrument` None means account-wide. A later `complete`
+    over a gap heals it.
+    """
+
+    source: str
+    rank: int
+    component: Component
+    until_ns: int
+    state: Literal["complete", "gap"]
+    instrument: str | None = None
+    cause: str | None = None
+
+
 class Batch(Fact, frozen=True, kw_only=True, tag="batch"):
     """One import or pull session, said complete: what it read and what it covers.
 
@@ -262,6 +283,7 @@ AnyFact = (
     | Correction
     | Assignment
     | Instrument
+    | Span
     | Batch
     | Retraction
     | Epoch
