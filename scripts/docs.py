@@ -4,7 +4,7 @@
 
 docs/cli.md            the help of every command, as the program prints it
 docs/schemas/*.json    the JSON schema of every `--json`
-README.md              the answer of `fillbook demo --once`, between its two markers
+README.md              `fillbook why` on the book of `fillbook demo`, between two markers
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def schema_text(command: str) -> str:
 def readme_page(readme: str) -> str:
     """Return README.md with the demo's answer between its markers."""
     with tempfile.TemporaryDirectory() as folder:
-        answer = run("demo", "--once", folder=Path(folder))
+        run("demo", "--once", folder=Path(folder))
+        answer = run("why", "--book", "demo/fillbook.db", folder=Path(folder))
     block = f"```\n$ fillbook why\n{answer}\n```"
     return BLOCK.sub(lambda found: f"{found[1]}{block}\n{found[2]}", readme)
 

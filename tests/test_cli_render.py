@@ -126,7 +126,7 @@ def test_what_a_file_says_cannot_steer_the_terminal(capsys: pytest.CaptureFixtur
 
 def test_currencies_are_never_added(capsys: pytest.CaptureFixture[str]) -> None:
     text = drawn(PICTURES["why-two-currencies"], capsys, 100)
-    assert "made 11,330.75 USDC net; known so far -0.00014430 BTC gross (fees unknown)" in text
+    assert "+11,330.75 USDC net; known so far -0.00014430 BTC gross (fees unknown)" in text
     rows = ladder_rows(samples.two_currencies())
     assert {row.currency for row in rows} == {"USDC", "BTC"}
     assert [row.effect for row in rows if row.line == "net"] == ["11330.745022999999999999", None]

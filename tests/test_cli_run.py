@@ -150,7 +150,8 @@ def test_importing_twice_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "fills.csv").write_text(FILLS, encoding="utf-8")
-    ran = fillbook(tmp_path, "import", "fills.csv", "--account", "A", "--dry-run")
+    options = ("--account", "A", "--venue", "test", "--settle", "USDT")
+    ran = fillbook(tmp_path, "import", "fills.csv", *options, "--dry-run")
     assert ran.status == 0
     assert "nothing was written" in ran.out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["fills.csv"]

@@ -30,7 +30,7 @@ def show_import(page: Page, outcome: ImportReport, place: Place) -> None:
             page.line(f"where: {file.where}", indent="  ", rest="    ")
         if file.next_step:
             page.line(f"next: {file.next_step}", indent="  ", rest="    ")
-    _rejections(page, read)
+    _rejections(page, outcome.files)
     page.line(_ending(outcome, read))
 
 
@@ -71,12 +71,12 @@ def _short(path: str) -> str:
     return path.rsplit("/", 1)[-1]
 
 
-def _rejections(page: Page, read: Sequence[FileReport]) -> None:
-    count = sum(file.rejected for file in read)
+def _rejections(page: Page, files: Sequence[FileReport]) -> None:
+    count = sum(file.rejected for file in files)
     if not count:
         return
-    page.line(f"{plural(count, 'row')} could not be read; everything else was.", "strong")
-    rows = [row for file in read for row in file.rejections]
+    page.line(f"{plural(count, 'row')} could not be read.", "strong")
+    rows = [row for file in files for row in file.rejections]
     for row in rows[:_MOST_REJECTED]:
         place = f"{_short(row.file)}:{row.line}" if row.line is not None else _short(row.file)
         field = f" field {row.field}" if row.field else ""
