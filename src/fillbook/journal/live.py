@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection, Iterator
-from typing import Any
 
 from fillbook.facts.codec import decode_rows
 from fillbook.facts.model import Assertion, Claimed
 from fillbook.journal.batches import opened
-from fillbook.journal.sheets import Read, checked_pages
+from fillbook.journal.chain import Sheet
+from fillbook.journal.sheets import checked_pages
 from fillbook.journal.tables import BookFile, PageRow
 from fillbook.journal.values import BatchOpen
 
@@ -44,55 +43,49 @@ class _Live:
         self._standing = {
             batch.number: _ByRow(batch.said) for batch in opened(file, as_of) if not batch.retracted
         }
-        self._streams = {
-            number for number, (kind, _, _) in file.streams().items() if kinds and kind in kinds
-        }
-        self._every_kind = kinds is None
+        self._streams: set[int] | None = None
+        if kinds is not None:
+            names = file.streams().items()
+            self._streams = {number for number, (kind, _, _) in names if kind in kinds}
 
-    def of(self, read: Read) -> Iterator[Claimed]:
-        """Yield the live claims of a stretch of pages."""
-        others = self._others(read) if self._shared else {}
-        for page in read.pages:
-            first = max(page.first_seq, self._after_seq + 1)
-            last = min(page.last_seq, self._as_of)
-            rows = read.claims[
-                bisect_left(read.claims, (first,)) : bisect_left(read.claims, (last + 1,))
+    def of(self, page: PageRow, sheet: Sheet) -> Iterator[Claimed]:
+        """Yield the live claims of one page."""
+        asserted = self._asserted(page, sheet)
+        seqs, keys, contents, payloads = sheet.seqs, sheet.keys, sheet.contents, sheet.facts
+        inside = self._after_seq < page.first_seq and page.last_seq <= self._as_of
+        if not (inside and self._streams is None and all(asserted)):
+            wanted = [
+                at
+                for at, (seq, stream) in enumerate(zip(seqs, sheet.streams, strict=True))
+                if asserted[at]
+                and self._after_seq < seq <= self._as_of
+                and (self._streams is None or stream in self._streams)
             ]
-            if not self._every_kind:
-                rows = [row for row in rows if row[1] in self._streams]
-            if rows:
-                yield from self._claimed(page, rows, others)
+            seqs, keys = [seqs[at] for at in wanted], [keys[at] for at in wanted]
+            contents = [contents[at] for at in wanted]
+            payloads = [payloads[at] for at in wanted]
+            asserted = [asserted[at] for at in wanted]
+        return map(Claimed, seqs, keys, contents, decode_rows(payloads, page.schema), asserted)
 
-    def _claimed(
-        self, page: PageRow, rows: list[Any], others: dict[int, Asserted]
-    ) -> Iterator[Claimed]:
-        asserted: list[Asserted]
+    def _asserted(self, page: PageRow, sheet: Sheet) -> list[Asserted]:
         if page.batch is None:
-            asserted = [BOOK_ITSELF] * len(rows)
-        else:
-            by_row = self._standing.get(page.batch)
-            asserted = [by_row[row[5]] for row in rows] if by_row is not None else [()] * len(rows)
-            if others:
-                asserted = [
-                    own + others.get(row[0], ()) for own, row in zip(asserted, rows, strict=True)
-                ]
-            if others or by_row is None:
-                rows = [row for row, own in zip(rows, asserted, strict=True) if own]
-                asserted = [own for own in asserted if own]
-                if not rows:
-                    return iter(())
-        seqs, _, keys, contents, _, _, payloads = zip(*rows, strict=True)
-        facts = decode_rows(payloads, page.schema)
-        return map(Claimed, seqs, keys, contents, facts, asserted)
+            return [BOOK_ITSELF] * len(sheet.seqs)
+        by_row = self._standing.get(page.batch)
+        own: list[Asserted] = (
+            [()] * len(sheet.seqs) if by_row is None else [by_row[row] for row in sheet.rows]
+        )
+        others = self._others(page) if self._shared else {}
+        if not others:
+            return own
+        return [mine + others.get(seq, ()) for mine, seq in zip(own, sheet.seqs, strict=True)]
 
-    def _others(self, read: Read) -> dict[int, Asserted]:
+    def _others(self, page: PageRow) -> dict[int, Asserted]:
         found: dict[int, Asserted] = {}
-        if read.claims:
-            first, last = read.claims[0][0], read.claims[-1][0]
-            for claim, batch, row in self._file.references_to(first, last, self._as_of):
-                by_row = self._standing.get(batch)
-                if by_row is not None:
-                    found[claim] = found.get(claim, ()) + by_row[row]
+        referring = self._file.references_to(page.first_seq, page.last_seq, self._as_of)
+        for claim, batch, row in referring:
+            by_row = self._standing.get(batch)
+            if by_row is not None:
+                found[claim] = found.get(claim, ()) + by_row[row]
         return found
 
 
@@ -104,5 +97,5 @@ def live_claims(
     if first is None or last is None or after_seq >= as_of:
         return
     live = _Live(file, after_seq, as_of, kinds)
-    for read in checked_pages(file, first.page - 1, last.page):
-        yield from live.of(read)
+    for page, sheet in checked_pages(file, first.page - 1, last.page):
+        yield from live.of(page, sheet)

@@ -75,7 +75,7 @@ def behind(line: HeadLine, seq: int) -> Finding:
 
 def _check_last(file: BookFile, last: PageRow) -> None:
     for _ in checked_pages(file, last.page - 1, last.page):
-        pass
+        pass  # reading is checking
     before = file.page_before(last.page)
     previous = before.hash if before else genesis(file.book_id())
     digests = {b.number: b.digest for b in opened(file, last.last_seq)}

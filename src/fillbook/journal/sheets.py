@@ -79,8 +79,10 @@ def read_pages(file: BookFile, after_page: int, until_page: int) -> Iterator[Rea
             yield _with_rows(file, stretch, count)
 
 
-def checked_pages(file: BookFile, after_page: int, until_page: int) -> Iterator[Read]:
-    """Read pages like `read_pages`; BookDamagedError at the first one that was altered."""
+def checked_pages(
+    file: BookFile, after_page: int, until_page: int
+) -> Iterator[tuple[PageRow, Sheet]]:
+    """Read the pages in (after, until]; BookDamagedError at the first one that was altered."""
     names = file.streams()
     for read in read_pages(file, after_page, until_page):
         for page, sheet in read.sheets(names):
@@ -90,7 +92,7 @@ def checked_pages(file: BookFile, after_page: int, until_page: int) -> Iterator[
                     str(file.path),
                     RESTORE,
                 )
-        yield read
+            yield page, sheet
 
 
 def what_is_wrong(page: PageRow, sheet: Sheet) -> str:

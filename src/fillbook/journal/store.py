@@ -133,6 +133,8 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the file; closing twice is harmless."""
+        if self._writer is not None:
+            self._writer.close()
         self._anchor.close()
         self._file.close()
 

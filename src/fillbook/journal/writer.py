@@ -27,7 +27,7 @@ from fillbook.journal.batches import Opened, batch_row, opened
 from fillbook.journal.chain import Sheet, StreamName, genesis
 from fillbook.journal.contradictions import refuse_contradiction, refuse_other_zone
 from fillbook.journal.intake import take
-from fillbook.journal.page import Draft, draft, pack_raw
+from fillbook.journal.page import Draft, Packer, draft
 from fillbook.journal.sheets import resealed
 from fillbook.journal.tables import BookFile, PageRow
 from fillbook.journal.values import Appended, BatchOpen, Head, Page, Resume
@@ -55,6 +55,7 @@ class Writer:
         self._streams: dict[StreamName, int] = {}
         self._batches: dict[str, Opened] = {}
         self._expect_known = False
+        self._packer = Packer()
 
     def begin(self, batch: BatchOpen, now_ns: int) -> Resume:
         """Open a batch or find where it stopped; InputError when it contradicts an earlier one."""
@@ -80,7 +81,7 @@ class Writer:
             key = key_of(page.final.ts_ns, "batch", page.final.batch_id)
             claims = [*claims, Claim(page.final, key)]
         with _input_faults():
-            rows = draft(claims)
+            rows = draft(claims, self._packer)
         with self._transaction(now_ns) as tail:
             batch = self._batch(page.batch_id, tail)
             done = self._add(tail, batch, rows, page.cursor, page.final is not None, now_ns)
@@ -111,6 +112,10 @@ class Writer:
             )
             key = key_of(now_ns, "retraction", batch_id, batch.generation)
             return self._add(tail, None, draft([Claim(fact, key)]), "", False, now_ns)
+
+    def close(self) -> None:
+        """Let go of the helping thread."""
+        self._packer.close()
 
     # -- the transaction -------------------------------------------------------------------
 
@@ -229,8 +234,7 @@ class Writer:
             pairs = [(at_seq[new], earlier) for new, earlier in conflicts]
             refuse_other_zone(self._file, batch, opened(self._file, tail.seq), rows, pairs)
         if taken.kept or batch is None or self._cursor_of(batch.number) != cursor:
-            kept = rows.pick(taken.kept)
-            raw = pack_raw(kept.lines, kept.raws)
+            raw = rows.pick(taken.kept).raw()
             numbers = {at: name for name, at in names.items()}
             fresh = rows.pick(taken.new)
             sheet = Sheet(
