@@ -72,7 +72,7 @@ def readme_page(readme: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         run("demo", "--once", folder=Path(folder))
         answer = run("why", "--book", "demo/fillbook.db", folder=Path(folder))
-    block = f"```\n$ fillbook why\n{answer}\n```"
+    block = f"```\n$ fillbook why --book demo/fillbook.db\n{answer}\n```"
     return BLOCK.sub(lambda found: f"{found[1]}{block}\n{found[2]}", readme)
 
 
