@@ -25,7 +25,7 @@ _unpack: msgspec.msgpack.Decoder[RawText] = msgspec.msgpack.Decoder(RawText)
 
 
 def kind_of(fact: AnyFact) -> str:
-    """Return the kind of a fact, as it is filed: fill, order, funding…"""
+    """Return the kind of a fact, as it is filed: fill, order, funding."""
     return _KIND_OF[type(fact)]
 
 

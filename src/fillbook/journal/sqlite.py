@@ -138,7 +138,7 @@ class Database:
             _recognise(connection, path)
             if mode == "mode=rw":
                 connection.execute("PRAGMA journal_mode=WAL")
-        except BaseException:
+        except BaseException:  # whatever it is, no connection may be left behind
             connection.close()
             raise
         return cls(path, connection)
@@ -158,7 +158,7 @@ class Database:
             try:
                 yield
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # an interrupt too must leave no half page
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise

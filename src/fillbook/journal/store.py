@@ -116,7 +116,7 @@ class Journal:
             ) from None
         try:
             return cls(file, anchor, meet(file, anchor, line), readonly=readonly)
-        except BaseException:
+        except BaseException:  # whatever it is, no open file may be left behind
             file.close()
             raise
 

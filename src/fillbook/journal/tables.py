@@ -214,7 +214,7 @@ class BookFile(Database):
         self._add(sql, [(*row, raw)])
 
     def add_references(self, rows: Iterable[Reference]) -> None:
-        """Write references."""
+        """Write the references of a page."""
         self._add("INSERT INTO reference VALUES (?, ?, ?, ?)", rows)
 
     def add_claims(self, rows: Iterable[tuple[Any, ...]]) -> bool:

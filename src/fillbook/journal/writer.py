@@ -137,8 +137,7 @@ class Writer:
                 self._anchor.append(HeadLine(self._book_id, tail.page, tail.seq, tail.hash.hex()))
             self._met_anchor = True
             self._newest = tail.page
-        except BaseException as fault:
-            # What was learned inside may have been rolled back with everything else.
+        except BaseException as fault:  # what was learned inside may have been rolled back
             self._streams, self._batches = {}, {}
             harmless = (BookBusyError, BookReadOnlyError)
             if isinstance(fault, BookError) and not isinstance(fault, harmless):

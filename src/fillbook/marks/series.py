@@ -201,7 +201,7 @@ class MarkStore:
             try:
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # an interrupt too must leave no half of the marks
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
@@ -228,7 +228,7 @@ class MarkStore:
                 if mode == "mode=ro" and fault.sqlite_errorcode & 0xFF in _CANNOT_SHARE:
                     return self._connect("immutable=1")
                 raise
-            except BaseException:
+            except BaseException:  # whatever it is, no connection may be left behind
                 connection.close()
                 raise
             return connection
