@@ -90,9 +90,11 @@ def _marked(
             return None
     held = np.concatenate(([0], np.cumsum(columns.events.qty[rows])))[cuts] + carried
     worth = np.zeros(len(edges))
-    for place in np.flatnonzero(np.abs(held) >= columns.terms.dust).tolist():
+    for place in np.flatnonzero(held).tolist():
         mark = valuer.mark(columns.key.venue, columns.key.instrument, int(edges[place]) - 1)
         if mark is None:
+            if abs(int(held[place])) < columns.terms.dust:
+                continue
             return None
         value = position_value(columns.contract, int(held[place]), columns.terms.qty_scale, mark.px)
         worth[place] = value / MONEY_ONE

@@ -116,7 +116,7 @@ def _assembled(
         max_consecutive_losses=figures.max_consecutive_losses,
         time_in_market_ratio=in_market,
         max_drawdown=money_text(figures.max_drawdown) if figures.n else None,
-        max_drawdown_ratio=figures.max_drawdown_ratio,
+        max_drawdown_ratio=ratios and ratios.max_drawdown_ratio,
         max_drawdown_days=ratios and ratios.max_drawdown_days,
         drawdown_recovered=ratios and ratios.drawdown_recovered,
         ratios_basis=ratios_basis,
