@@ -187,7 +187,10 @@ def draft_funding(row: Row, account: str) -> Draft:
 
 def sale_quote(row: Row) -> tuple[str, str] | None:
     """Return (coin, currency) where a row tells what its market is quoted or settled in."""
-    coin, token = row.text("coin"), row.text("feeToken")
+    try:
+        coin, token = row.text("coin"), row.text("feeToken")
+    except RowError:
+        return None  # the row itself will be told as rejected
     if coin is None or token is None:
         return None
     return None if is_spot(coin) and (row.text("side") or "").lower() != "a" else (coin, token)

@@ -97,7 +97,8 @@ class Reading:
         """Return the batch's labels, including how many rows could not be read."""
         if not self.rejected:
             return self.terms.labels
-        return (*self.terms.labels, f"{self.rejected} rows rejected")
+        rows = "row" if self.rejected == 1 else "rows"
+        return (*self.terms.labels, f"{self.rejected} {rows} rejected")
 
     @property
     def first_ns(self) -> int | None:
