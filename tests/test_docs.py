@@ -17,9 +17,6 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "fillbook"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 KEBAB = re.compile(r"[a-z]+(-[a-z]+)+")
-# Floors that make findings, and words there that look like a code and are none.
-FINDING_FLOORS = ("journal", "marks", "resolve", "ledger", "analysis")
-NO_CODES = {"break-even"}
 # A new book gets a new id, so its hashes differ from run to run.
 HEAD = re.compile(r"head [0-9a-f]{12}")
 
@@ -70,15 +67,20 @@ def test_every_command_is_in_the_readme(generator: ModuleType) -> None:
 
 
 def codes_in_source() -> set[str]:
+    """Collect codes as they are given: `code="…"`, or first to a function that reports one."""
     return {
-        node.value
-        for floor in FINDING_FLOORS
-        for path in (SOURCE / floor).rglob("*.py")
+        given.value
+        for path in SOURCE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and KEBAB.fullmatch(node.value)
-    } - NO_CODES
+        if isinstance(node, ast.Call)
+        for given in (
+            *(named.value for named in node.keywords if named.arg == "code"),
+            *(node.args[:1] if re.search("finding|report", ast.unparse(node.func)) else ()),
+        )
+        if isinstance(given, ast.Constant)
+        and isinstance(given.value, str)
+        and KEBAB.fullmatch(given.value)
+    }
 
 
 def test_every_finding_is_explained_and_every_explained_one_exists() -> None:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
-from fillbook.cli.options import BookOption, JsonOption, help_of
+from fillbook.cli.options import BookOption, JsonOption, help_of, with_options
 
 if TYPE_CHECKING:
     from fillbook.cli.opening import Place
@@ -24,32 +25,39 @@ def register(app: typer.Typer) -> None:
     app.command("import", help=help_of(import_), rich_help_panel="The book")(import_)
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says about files that do not say it themselves."""
+
+    account: Annotated[
+        str | None,
+        typer.Option(metavar="A", help="Whose file it is: the venue's address or uid, or a label."),
+    ] = None
+    venue: Annotated[
+        str | None, typer.Option(metavar="V", help="The venue, where the file names none.")
+    ] = None
+    tz: Annotated[
+        str | None,
+        typer.Option(metavar="ZONE", help="The zone of times that name none, e.g. Europe/Berlin."),
+    ] = None
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When row 0 happened, where rows have no time."),
+    ] = None
+    settle: Annotated[
+        str | None,
+        typer.Option(metavar="CCY", help="Settlement currency, where no name tells it."),
+    ] = None
+
+
+@with_options(Source)
 def import_(
+    source: Source,
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Files or folders; gzip is fine.")
     ],
     format: Annotated[
         str, typer.Option(metavar="NAME", help="The format, where it is not recognised.")
     ] = "auto",
-    account: Annotated[
-        str | None,
-        typer.Option(metavar="A", help="Whose file it is: the venue's address or uid, or a label."),
-    ] = None,
-    venue: Annotated[
-        str | None, typer.Option(metavar="V", help="The venue, where the file names none.")
-    ] = None,
-    tz: Annotated[
-        str | None,
-        typer.Option(metavar="ZONE", help="The zone of times that name none, e.g. Europe/Berlin."),
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="When row 0 happened, where rows have no time."),
-    ] = None,
-    settle: Annotated[
-        str | None,
-        typer.Option(metavar="CCY", help="Settlement currency, where no name tells it."),
-    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")
     ] = False,
@@ -73,7 +81,7 @@ def import_(
     from fillbook.sources.files.importing import import_paths
 
     place = find(book)
-    options = _options(place, account, venue, tz, start, settle)
+    options = _options(place, source)
     with (
         _writable(place, dry_run=dry_run) as (journal, marks),
         progress("importing", bytes_of=True) as bar,
@@ -93,14 +101,8 @@ def import_(
         raise typer.Exit(2)
 
 
-def _options(
-    place: Place,
-    account: str | None,
-    venue: str | None,
-    tz: str | None,
-    start: str | None,
-    settle: str | None,
-) -> ReadOptions:
+def _options(place: Place, source: Source) -> ReadOptions:
+    """Give what was typed its meaning; UsageError names the option that has none."""
     from fillbook.cli.opening import accounts_of
     from fillbook.ground.clock import parse_ns, zone
     from fillbook.ground.errors import UsageError
@@ -108,22 +110,24 @@ def _options(
     from fillbook.sources.files.registry import NAMES
     from fillbook.sources.source import ReadOptions
 
-    named = accounts_of([account] if account else [], place.settings)
+    named = accounts_of([source.account] if source.account else [], place.settings)
     if len(named) > 1:
         raise UsageError(
-            f"{len(named)} accounts are labelled {account}", "--account", "name the address itself"
+            f"{len(named)} accounts are labelled {source.account}",
+            "--account",
+            "name the address itself",
         )
     try:
-        where = zone(tz) if tz is not None else zone("UTC")
-        start_ns = parse_ns(start, tz=where) if start is not None else None
+        where = zone(source.tz or "UTC")
+        start_ns = parse_ns(source.start, tz=where) if source.start is not None else None
     except ValueError as fault:
         raise UsageError(str(fault), "--tz or --start", "see fillbook import --help") from fault
     return ReadOptions(
         account=named[0] if named else None,
-        venue=venue,
-        tz=tz,
+        venue=source.venue,
+        tz=source.tz,
         start_ns=start_ns,
-        settle=settle,
+        settle=source.settle,
         column_maps=column_maps(place.settings.imports.map, NAMES),
     )
 

@@ -76,35 +76,36 @@ def help_of(command: Callable[..., None]) -> str:
 
 
 def reading(*, without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Any]:
-    """Give a command all the reading options except `without`; it receives one `Asked`.
+    """Give a command all the reading options except `without`; it receives one `Asked`."""
+    return with_options(Asked, without=without)
 
-    The command's own parameters after `asked` stay its own options and come first in its help.
+
+def with_options(
+    kind: type[msgspec.Struct], *, without: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Any]:
+    """Turn the fields of a struct into options of a command, which receives the struct first.
+
+    The command's own parameters stay its own and come first in its help.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        keyword = inspect.Parameter.KEYWORD_ONLY
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        hints = get_type_hints(Asked, include_extras=True)
-        names = [name for name in Asked.__struct_fields__ if name not in without]
-        defaults = dict(zip(Asked.__struct_fields__, Asked.__struct_defaults__, strict=True))
-        shared = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=defaults[name],
-                annotation=hints[name],
-            )
+        hints = get_type_hints(kind, include_extras=True)
+        defaults = dict(zip(kind.__struct_fields__, kind.__struct_defaults__, strict=True))
+        names = [name for name in kind.__struct_fields__ if name not in without]
+        parameters = [p.replace(kind=keyword) for p in own] + [
+            inspect.Parameter(name, keyword, default=defaults[name], annotation=hints[name])
             for name in names
         ]
 
         def called(**values: Any) -> None:
-            asked = Asked(**{name: values.pop(name) for name in names})
+            asked = kind(**{name: values.pop(name) for name in names})
             command(asked, **values)
 
         called.__name__ = command.__name__
         called.__doc__ = command.__doc__
-        called.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        parameters = [*(p.replace(kind=keyword) for p in own), *shared]
+        called.__annotations__ = {p.name: p.annotation for p in parameters}
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return called
 
