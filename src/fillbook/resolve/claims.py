@@ -24,10 +24,12 @@ from fillbook.facts.model import (
 from fillbook.ground.settings import StrategyRule
 from fillbook.resolve.assignment import Assigner
 from fillbook.resolve.corrections import apply_corrections
-from fillbook.resolve.event import Group, Resolved, SourceCoverage
+from fillbook.resolve.coverage import CoverageMap, split_evidence, united_coverage
+from fillbook.resolve.event import Group, Resolved
+from fillbook.resolve.evidence import compare_evidence
 from fillbook.resolve.grouping import build_group, contract_of, group_claims
 from fillbook.resolve.instruments import InstrumentBook
-from fillbook.resolve.rank import compare_evidence, settle_conflicts, split_evidence
+from fillbook.resolve.rank import settle_conflicts
 
 WITHOUT_TIMES = "no times"
 
@@ -51,10 +53,15 @@ def resolve(claims: Iterable[Claimed], rules: ResolveRules | None = None) -> Res
     batches = [claim.fact for claim in by_kind[Batch] if isinstance(claim.fact, Batch)]
     instruments = InstrumentBook(by_kind[Instrument])
     findings += instruments.findings
-    moved, more = _what_holds(by_kind)
+    for kind in (Fill, Funding, Charge, Correction, Assignment, OrderUpdate, Decision):
+        by_kind[kind], more = settle_conflicts(by_kind[kind])
+        findings += more
+    fills, more = apply_corrections(by_kind[Fill], by_kind[Correction])
     findings += more
-    folded, evidence = split_evidence(moved, batches)
-    findings += compare_evidence(folded, evidence)
+    moved = [*fills, *by_kind[Funding], *by_kind[Charge]]
+    coverage = CoverageMap(batches, instruments.name_of)
+    folded, evidence = split_evidence(moved, coverage)
+    findings += compare_evidence(moved, coverage, instruments.name_of)
 
     assigner = Assigner(
         by_kind[Assignment],
@@ -64,12 +71,13 @@ def resolve(claims: Iterable[Claimed], rules: ResolveRules | None = None) -> Res
     )
     grouped, more = group_claims(folded, instruments)
     findings += more
-    untimed = {batch.account for batch in batches if WITHOUT_TIMES in batch.labels}
+    untimed = frozenset(batch.batch_id for batch in batches if WITHOUT_TIMES in batch.labels)
     groups: list[Group] = []
     for key in sorted(grouped):
         contract = contract_of(key, instruments)
+        without_times = bool(untimed) and _has_no_times(grouped[key], untimed)
         group, more = build_group(
-            key, contract, grouped[key], assigner, without_times=key.account in untimed
+            key, contract, grouped[key], assigner, without_times=without_times
         )
         groups.append(group)
         findings += more
@@ -77,46 +85,20 @@ def resolve(claims: Iterable[Claimed], rules: ResolveRules | None = None) -> Res
     return Resolved(
         groups=groups,
         findings=findings,
-        coverage=_coverage(batches),
+        coverage=united_coverage(batches),
         orders=_orders(by_kind[OrderUpdate]),
         n_evidence=len(evidence),
     )
 
 
-def _what_holds(by_kind: dict[type, list[Claimed]]) -> tuple[list[Claimed], list[Finding]]:
-    fills, findings = settle_conflicts(by_kind[Fill])
-    fills, more = apply_corrections(fills, by_kind[Correction])
-    findings += more
-    moved: list[Claimed] = fills
-    for kind in (Funding, Charge):
-        settled, more = settle_conflicts(by_kind[kind])
-        moved += settled
-        findings += more
-    return moved, findings
+def _has_no_times(claims: Iterable[Claimed], untimed: frozenset[str]) -> bool:
+    """Say whether some claim is known only from batches whose rows have no time."""
+    return any(all(each.batch_id in untimed for each in claim.assertions) for claim in claims)
 
 
 def _orders(claims: Sequence[Claimed]) -> list[OrderUpdate]:
     in_order = sorted(claims, key=lambda c: (c.fact.ts_ns, c.key, c.content))
     return [claim.fact for claim in in_order if isinstance(claim.fact, OrderUpdate)]
-
-
-def _coverage(batches: Sequence[Batch]) -> list[SourceCoverage]:
-    listed = {
-        SourceCoverage(batch.venue, batch.account, batch.source, batch.rank, part)
-        for batch in batches
-        for part in batch.coverage
-    }
-    return sorted(
-        listed,
-        key=lambda c: (
-            c.venue,
-            c.account,
-            c.coverage.component,
-            c.coverage.from_ns,
-            c.source,
-            c.coverage.instrument or "",
-        ),
-    )
 
 
 def _epochs(claims: Sequence[Claimed]) -> list[Finding]:

@@ -1,0 +1,152 @@
+"""Who covers what: for every instant exactly one source is folded, the rest is evidence.
+
+For each (account, instrument, interval, component) that is the highest-ranked source whose
+promise of completeness covers it. Where nobody promises anything, everything counts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from fillbook.facts.model import Batch, Charge, Claimed, Component, Coverage, Fill, Funding
+from fillbook.resolve.event import SourceCoverage
+from fillbook.resolve.rank import SourceRank
+
+Moved = Fill | Funding | Charge
+Interval = tuple[int, int]
+NameOf = Callable[[str, str], str]
+"""(venue, name a source prints) -> the one name of the instrument."""
+
+COMPONENT_OF: dict[type, Component] = {Fill: "fills", Funding: "funding", Charge: "charges"}
+
+
+class PlaceCoverage:
+    """The promises about one component of one account."""
+
+    def __init__(self, spans: dict[tuple[SourceRank, str | None], list[Interval]]) -> None:
+        united = {place: _united(intervals) for place, intervals in spans.items()}
+        self._spans = sorted(united.items(), key=lambda item: item[0][0], reverse=True)
+        names = {source.source for source, _ in spans}
+        self.sole = names.pop() if len(names) == 1 else None
+        """The only source that promises anything here, None where there are several."""
+
+    def covering(self, instrument: str | None, start_ns: int, until_ns: int) -> list[SourceRank]:
+        """List the sources whose promise touches [start, until), strongest first, each once."""
+        found: dict[str, SourceRank] = {}
+        for (source, named), intervals in self._spans:
+            if (
+                source.source not in found
+                and (named is None or named == instrument)
+                and _meets(intervals, start_ns, until_ns)
+            ):
+                found[source.source] = source
+        return list(found.values())
+
+
+class CoverageMap:
+    """Answers who covers a claim, whatever name its source gives the instrument."""
+
+    def __init__(self, batches: Iterable[Batch], name_of: NameOf) -> None:
+        spans: dict[tuple[str, str, str], dict[tuple[SourceRank, str | None], list[Interval]]]
+        spans = defaultdict(lambda: defaultdict(list))
+        for batch in batches:
+            source = SourceRank(batch.rank, batch.source)
+            for part in batch.coverage:
+                named = part.instrument and name_of(batch.venue, part.instrument)
+                place = spans[batch.venue, batch.account, part.component]
+                place[source, named].append((part.from_ns, part.until_ns))
+        self._places = {place: PlaceCoverage(named) for place, named in spans.items()}
+        self._name_of = name_of
+
+    def place_of(self, fact: Moved) -> PlaceCoverage | None:
+        """Return the promises about a fact's account and component, None without any."""
+        return self._places.get((fact.venue, fact.account, COMPONENT_OF[type(fact)]))
+
+    def covering(self, fact: Moved) -> list[SourceRank]:
+        """List the sources that cover the printed instant of a fact, strongest first."""
+        place = self.place_of(fact)
+        if place is None:
+            return []
+        symbol = fact.instrument and self._name_of(fact.venue, fact.instrument)
+        return place.covering(symbol, fact.ts_ns, fact.ts_ns + fact.printed_ns)
+
+
+def split_evidence(
+    claims: Sequence[Claimed], coverage: CoverageMap
+) -> tuple[list[Claimed], list[Claimed]]:
+    """Split claims into those that are folded and those that a covering source overrules.
+
+    A claim counts where the strongest source that covers it asserts it, or where none covers it.
+    An unfinished import promises nothing yet, so it does not count beside a source that does.
+    """
+    folded: list[Claimed] = []
+    evidence: list[Claimed] = []
+    for claim in claims:
+        fact = claim.fact
+        assert isinstance(fact, Moved)
+        place = coverage.place_of(fact)
+        if place is None or (
+            place.sole is not None and any(each.source == place.sole for each in claim.assertions)
+        ):
+            folded.append(claim)
+            continue
+        strongest = next(iter(coverage.covering(fact)), None)
+        if strongest is None or asserted_by(claim, strongest):
+            folded.append(claim)
+        else:
+            evidence.append(claim)
+    return folded, evidence
+
+
+def asserted_by(claim: Claimed, source: SourceRank) -> bool:
+    """Say whether a batch of this source asserts the claim."""
+    return any(each.source == source.source for each in claim.assertions)
+
+
+def united_coverage(batches: Iterable[Batch]) -> list[SourceCoverage]:
+    """List what every source covers, its batches united, in a fixed order."""
+    spans: dict[tuple[str, str, str, str, str, int], list[Interval]] = defaultdict(list)
+    for batch in batches:
+        for part in batch.coverage:
+            place = (batch.venue, batch.account, part.component, batch.source)
+            spans[(*place, part.instrument or "", batch.rank)].append((part.from_ns, part.until_ns))
+    listed = [
+        SourceCoverage(
+            venue,
+            account,
+            source,
+            rank,
+            Coverage(
+                component=component,  # type: ignore[arg-type]
+                from_ns=start_ns,
+                until_ns=until_ns,
+                instrument=instrument or None,
+            ),
+        )
+        for (venue, account, component, source, instrument, rank), intervals in spans.items()
+        for start_ns, until_ns in _united(intervals)
+    ]
+    return sorted(listed, key=_listing_order)
+
+
+def _listing_order(listed: SourceCoverage) -> tuple[str, str, str, int, str, str, int, int]:
+    part = listed.coverage
+    place = (listed.venue, listed.account, part.component, part.from_ns)
+    return (*place, listed.source, part.instrument or "", part.until_ns, listed.rank)
+
+
+def _united(intervals: Iterable[Interval]) -> list[Interval]:
+    united: list[Interval] = []
+    for start, end in sorted(intervals):
+        if united and start <= united[-1][1]:
+            united[-1] = (united[-1][0], max(end, united[-1][1]))
+        else:
+            united.append((start, end))
+    return united
+
+
+def _meets(intervals: list[Interval], start: int, end: int) -> bool:
+    place = bisect_right(intervals, (end - 1, 1 << 80)) - 1
+    return place >= 0 and intervals[place][1] > start
