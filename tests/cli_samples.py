@@ -377,7 +377,7 @@ def performance(**changed: Any) -> Performance:
         net="11330.75",
         expectancy=333.257,
         avg_win=619.07,
-        avg_loss=-139.15,
+        avg_loss=139.15,
         profit_factor=7.7859,
         profit_factor_gross=9.1,
         payoff_ratio=4.449,

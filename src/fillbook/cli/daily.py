@@ -26,7 +26,7 @@ def tell_day(asked: Asked, day: str, out: Path | None) -> None:
         day_start_ns(day)
     except ValueError:
         raise UsageError(f"{day!r} is not a day", "DATE", "write it as 2026-01-31") from None
-    with folded(asked) as (view, query, _):
+    with folded(asked) as (view, query, place):
         wanted = query.accounts
         records = [r for r in summary.daily(view, day) if not wanted or r.account in wanted]
     if asked.json:
@@ -34,6 +34,8 @@ def tell_day(asked: Asked, day: str, out: Path | None) -> None:
         print_json(Listing(seq=view.seq, rows=documents))
     else:
         for record in records:
+            if len(records) > 1:
+                print(f"{place.settings.label(record.account)} {record.currency}:")
             print(to_log_line(record))
     for files in write_all(records, out) if out is not None else ():
         print(f"wrote {files.json}\nwrote {files.csv}", file=sys.stderr)

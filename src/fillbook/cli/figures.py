@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
+from fillbook.ground.exact import plain_text
+
 UNKNOWN = "n/a"
 
 _WIDE = Context(prec=80)
@@ -65,6 +67,19 @@ def money(amount: str | None, decimals: int, *, plus: bool = False) -> str:
         return "0.00" if decimals == 2 else "0"
     text = grouped(format(rounded, "f"))
     return f"+{text}" if plus and rounded > 0 else text
+
+
+def average(price: str) -> str:
+    """Round an average price to eight significant digits; an exact one has no more.
+
+    >>> average("66103.530973451327"), average("0.0000073112345678"), average("84123.5")
+    ('66,103.531', '0.0000073112346', '84,123.5')
+    """
+    exact = Decimal(price)
+    finest = exact.adjusted() - 7
+    if exact and finest < 0:
+        exact = exact.quantize(Decimal(1).scaleb(finest), ROUND_HALF_EVEN, _WIDE)
+    return grouped(plain_text(exact))
 
 
 def number(value: float | None, places: int = 2) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from fillbook.analysis.answers import CostRow, FillRow, PositionRow, TradeRow
 from fillbook.cli.figures import (
     UNKNOWN,
+    average,
     clean,
     decimals_for,
     duration,
@@ -29,7 +30,9 @@ from fillbook.cli.tables import Cell, Column, Tone, tone_of
 
 # Words that are themselves a result.
 _TONES: dict[Any, Tone] = {"win": "gain", "loss": "loss"}
-Kind = Literal["text", "id", "time", "exact", "gain", "cost", "count", "hours", "ratio", "bps"]
+Kind = Literal[
+    "text", "id", "time", "exact", "average", "gain", "cost", "count", "hours", "ratio", "bps"
+]
 Label = Callable[[str], str]
 
 
@@ -69,8 +72,8 @@ TRADES = (
     Field("product_id", "instrument"),
     Field("side", "side"),
     Field("position_size", "size", "exact", 2),
-    Field("entry_price", "entry", "exact", 3),
-    Field("exit_price", "exit", "exact", 4),
+    Field("entry_price", "entry", "average", 3),
+    Field("exit_price", "exit", "average", 4),
     Field("holding_duration_hours", "held", "hours", 5),
     Field("realized_pnl", "gross", "gain", 6),
     Field("fees", "fees", "cost", 6),
@@ -91,7 +94,7 @@ POSITIONS = (
     Field("strategy", "strategy", "text", 2),
     Field("qty", "qty", "exact"),
     Field("qty_unpriced", "unpriced", "exact", 5),
-    Field("entry_price", "entry", "exact", 1),
+    Field("entry_price", "entry", "average", 1),
     Field("mark", "mark", "exact", 1),
     Field("mark_time", "marked (UTC)", "time", 7),
     Field("notional", "notional", "cost", 3),
@@ -170,7 +173,7 @@ def columns_of(fields: Sequence[Field], rows: Sequence[Any], label: Label) -> li
 
 def _column(field: Field, values: Sequence[Any], rows: Sequence[Any]) -> Column:
     right = field.kind in ("count", "hours", "ratio", "bps")
-    point = field.kind in ("exact", "gain", "cost")
+    point = field.kind in ("exact", "average", "gain", "cost")
     if field.kind in ("gain", "cost"):
         cells = _money_cells(field, values, rows)
     else:
@@ -200,6 +203,7 @@ def _text(kind: Kind, value: Any) -> str:
         "id": shortened,
         "time": moment,
         "exact": grouped,
+        "average": average,
         "count": lambda count: f"{count:,}",
         "hours": duration,
         "ratio": percent,

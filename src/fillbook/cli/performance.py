@@ -59,13 +59,6 @@ def _profit_factor(of: Performance) -> Cell:
     return Cell(number(of.profit_factor))
 
 
-def _drawdown(of: Performance) -> Cell:
-    depth = _amount("max_drawdown", cost=True)(of)
-    if of.max_drawdown_ratio is None:
-        return depth
-    return Cell(f"{depth.text} ({percent(of.max_drawdown_ratio)})")
-
-
 def _recovered(of: Performance) -> Cell:
     if of.max_drawdown_days is None:
         return Cell(UNKNOWN)
@@ -100,7 +93,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, Told], ...]], ...] = (
             ("gross loss", _amount("gross_loss", cost=True)),
             ("expectancy a trade", _amount("expectancy")),
             ("average win", _amount("avg_win")),
-            ("average loss", _amount("avg_loss")),
+            ("average loss", _amount("avg_loss", cost=True)),
             ("best trade", _amount("best")),
             ("worst trade", _amount("worst")),
             ("profit factor", _profit_factor),
@@ -111,8 +104,9 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, Told], ...]], ...] = (
     (
         "Risk",
         (
-            ("largest drawdown", _drawdown),
-            ("drawdown lasted", _recovered),
+            ("largest drawdown, closed trades", _amount("max_drawdown", cost=True)),
+            ("largest drawdown, daily", _share("max_drawdown_ratio")),
+            ("that one lasted", _recovered),
             ("Sharpe", _stat("sharpe")),
             ("Sortino", _stat("sortino")),
             ("Omega", _stat("omega")),
@@ -139,15 +133,19 @@ def show_performance(page: Page, rows: Sequence[Performance]) -> None:
             _sections(page, [of])
     else:
         _sections(page, rows)
+    _basis(page, rows)
+
+
+def _basis(page: Page, rows: Sequence[Performance]) -> None:
+    """Write on what the figures stand, once for all columns that share it."""
+    told: dict[str, list[str]] = {}
     for of in rows:
-        page.line(
-            f"{_title(of)}: basis {of.basis}; trade: {of.trade_definition};"
-            f" ratios from {of.ratios_basis}.",
-            "quiet",
-            rest="  ",
-        )
-        for note in of.notes:
-            page.line(f"{_title(of)}: {note}", "quiet", indent="  ", rest="    ")
+        stands = f"basis {of.basis}; trade: {of.trade_definition}; ratios from {of.ratios_basis}."
+        for text in (stands, *of.notes):
+            told.setdefault(text, []).append(_title(of))
+    for text, titles in told.items():
+        whose = "" if len(titles) == len(rows) else f"{', '.join(titles)}: "
+        page.line(f"{whose}{text}", "quiet", rest="  ")
 
 
 def _widest(of: Performance) -> int:

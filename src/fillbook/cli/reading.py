@@ -200,6 +200,18 @@ def per_part(read: Callable[[Any, Any], Sequence[Any]]) -> Callable[[Any, Any], 
     return parts
 
 
+def labelled(
+    rows: Sequence[Any], dimension: str | None, label: Callable[[str], str]
+) -> Sequence[Any]:
+    """Give the parts of `--by account` their readable names."""
+    if dimension != "account":
+        return rows
+    return [
+        msgspec.structs.replace(row, part=label(row.part)) if getattr(row, "part", None) else row
+        for row in rows
+    ]
+
+
 def _list(
     asked: Asked,
     limit: int | None,
@@ -240,7 +252,7 @@ def _answer(
         print_csv(kind, last)
     else:
         page = Page()
-        show(page, last, place)
+        show(page, labelled(last, asked.by, place.settings.label), place)
         if len(last) < len(rows):
             page.line(f"The last {len(last):,} of {len(rows):,}; --limit 0 shows all.", "quiet")
         page.line(f"True at seq {seq:,} (head {head[:12]}).", "quiet")
