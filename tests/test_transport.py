@@ -1,4 +1,4 @@
-"""The transport against real sockets: what it may send, how it waits, and what it makes of faults."""
+"""The transport on real sockets: what it may send, how it waits, what it makes of faults."""
 
 from __future__ import annotations
 
