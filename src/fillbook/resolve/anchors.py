@@ -13,7 +13,7 @@ from fillbook.facts.finding import Finding
 from fillbook.facts.model import ContractKind, Fill
 from fillbook.ground.exact import scaled_text, to_scaled
 from fillbook.resolve.event import NO_STRATEGY, Event, GroupKey, Kind
-from fillbook.resolve.order import tolerance
+from fillbook.resolve.order import contradicts, tolerance
 
 
 def with_anchors(
@@ -40,8 +40,7 @@ def with_anchors(
         if isinstance(fill, Fill) and fill.start_position is not None and fill.leg is None:
             if event.ts_ns != last_instant:
                 gap = to_scaled(fill.start_position, qty_scale) - position
-                limit = tolerance(fill.start_position, lot_decimals)
-                if abs(gap) * 10 > to_scaled(limit, qty_scale + 1):
+                if contradicts(fill.start_position, gap, lot_decimals, qty_scale):
                     placed.append(_unpriced(Kind.ADJUST, event, gap, _book_for(events, event)))
                     findings.append(_break_finding(key, event, gap, position, qty_scale))
                     position += gap

@@ -7,13 +7,14 @@ Order never depends on arrival.
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, deque
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import groupby
 
 from fillbook.facts.model import Claimed, Fill
-from fillbook.ground.exact import decimals_of
+from fillbook.ground.exact import decimals_of, to_scaled
 from fillbook.resolve.event import Event
 
 _NO_ROW = 1 << 62
@@ -79,6 +80,17 @@ def tolerance(stated: Decimal, lot_decimals: int) -> Decimal:
     return Decimal(5).scaleb(-decimals - 1)
 
 
+def contradicts(stated: Decimal, gap: int, lot_decimals: int, qty_scale: int) -> bool:
+    """Say whether a stated position is off by more than its own print allows.
+
+    `gap` is the difference at `qty_scale`, which must hold `stated` exactly.
+
+    >>> [contradicts(Decimal("1.25"), gap, 2, 3) for gap in (5, 6)]
+    [False, True]
+    """
+    return abs(gap) * 10 > to_scaled(tolerance(stated, lot_decimals), qty_scale + 1)
+
+
 def chained(events: list[Event], lot_decimals: int, qty_scale: int) -> list[Event]:
     """Reorder the fills of each instant so that start positions follow one another.
 
@@ -103,7 +115,7 @@ class _Chain:
     def __init__(self, lot_decimals: int, qty_scale: int) -> None:
         self._lot_decimals = lot_decimals
         self._qty_scale = qty_scale
-        self._position: Decimal | None = None
+        self._position: int | None = None
 
     def follow(self, instant: list[Event]) -> list[Event]:
         fills = [event for event in instant if isinstance(event.fact, Fill)]
@@ -121,52 +133,114 @@ class _Chain:
         for event in fills:
             start = _start(event)
             if start is not None:
-                self._position = start + self._moved(event)
+                self._position = to_scaled(start, self._qty_scale) + event.qty
             elif self._position is not None:
-                self._position += self._moved(event)
-
-    def _moved(self, event: Event) -> Decimal:
-        return Decimal(event.qty).scaleb(-self._qty_scale)
+                self._position += event.qty
 
     def _linked(self, fills: list[Event]) -> list[Event]:
-        waiting = list(fills)
+        waiting = _Waiting(fills, self._lot_decimals, self._qty_scale)
         linked: list[Event] = []
-        while waiting:
-            chosen = self._next(waiting)
-            waiting.remove(chosen)
-            linked.append(chosen)
-            start = _start(chosen)
-            assert start is not None
-            self._position = start + self._moved(chosen)
+        while len(linked) < len(fills):
+            start = self._next_start(waiting)
+            pair = waiting.take_self_trade(start)
+            if pair:
+                # The venue states the position before both: together they moved nothing.
+                linked += pair
+                self._position = start
+            else:
+                moved = waiting.take(start)
+                linked.append(moved)
+                self._position = start + moved.qty
         return linked
 
-    def _next(self, waiting: list[Event]) -> Event:
-        if self._position is not None:
-            for exact in (True, False):
-                following = [event for event in waiting if self._follows(event, exact)]
-                if following:
-                    return self._opening_first(following)
-        ends = {self._end(event) for event in waiting}
-        heads = [event for event in waiting if _start(event) not in ends]
-        return self._opening_first(heads or waiting)
+    def _next_start(self, waiting: _Waiting) -> int:
+        following = None if self._position is None else waiting.following(self._position)
+        return waiting.head() if following is None else following
 
-    def _follows(self, event: Event, exact: bool) -> bool:
-        start = _start(event)
-        assert start is not None and self._position is not None
-        if exact:
-            return start == self._position
-        return abs(start - self._position) <= tolerance(start, self._lot_decimals)
 
-    def _end(self, event: Event) -> Decimal:
-        start = _start(event)
-        assert start is not None
-        return start + self._moved(event)
+class _Waiting:
+    """The fills of one instant that have no place yet, by the position they start from."""
 
-    def _opening_first(self, candidates: list[Event]) -> Event:
-        # Both legs of a self-trade stand at one start position: the one that opens goes first.
-        for event in candidates:
-            start = _start(event)
-            assert start is not None
-            if start * event.qty >= 0:
-                return event
-        return candidates[0]
+    def __init__(self, fills: list[Event], lot_decimals: int, qty_scale: int) -> None:
+        self._lot_decimals = lot_decimals
+        self._qty_scale = qty_scale
+        self._by_start: dict[int, list[Event]] = {}
+        ends: list[int] = []
+        for event in fills:
+            stated = _start(event)
+            assert stated is not None
+            start = to_scaled(stated, qty_scale)
+            self._by_start.setdefault(start, []).append(event)
+            ends.append(start + event.qty)
+        self._starts = sorted(self._by_start)
+        # A chain begins where no other fill of the instant leads to, else flat, else anywhere.
+        led = {self.following(end) for end in ends}
+        self._heads = deque(
+            sorted(
+                self._by_start,
+                key=lambda start: (start in led, start in led and start != 0, self._closes(start)),
+            )
+        )
+
+    def _closes(self, start: int) -> bool:
+        return all(start * event.qty < 0 for event in self._by_start[start])
+
+    def following(self, position: int) -> int | None:
+        """Return the start that a position leads to, the nearest its print allows; or None."""
+        place = bisect_left(self._starts, position)
+        beside = self._starts[max(0, place - 1) : place + 1]
+        for start in sorted(beside, key=lambda start: abs(start - position)):
+            stated = _start(self._by_start[start][0])
+            assert stated is not None
+            gap = start - position
+            if not contradicts(stated, gap, self._lot_decimals, self._qty_scale):
+                return start
+        return None
+
+    def head(self) -> int:
+        """Return where to begin when nothing follows on."""
+        while self._heads[0] not in self._by_start:
+            self._heads.popleft()
+        return self._heads[0]
+
+    def take(self, start: int) -> Event:
+        """Take the fill that starts here; of several the first that opens."""
+        events = self._by_start[start]
+        chosen = next((event for event in events if start * event.qty >= 0), events[0])
+        self._remove(start, chosen)
+        return chosen
+
+    def take_self_trade(self, start: int) -> list[Event]:
+        """Take two legs of one trade with oneself, the one that opens first; [] without any."""
+        events = self._by_start[start]
+        for opening in events if len(events) > 1 else ():
+            if start * opening.qty < 0:
+                continue
+            closing = next((event for event in events if _are_legs(opening, event)), None)
+            # Without ids a fill that others go on from is an ordinary link.
+            if closing is not None and (
+                _identified(opening, closing) or start + opening.qty not in self._by_start
+            ):
+                self._remove(start, opening)
+                self._remove(start, closing)
+                return [opening, closing]
+        return []
+
+    def _remove(self, start: int, event: Event) -> None:
+        events = self._by_start[start]
+        events[:] = [each for each in events if each is not event]
+        if not events:
+            del self._by_start[start]
+            del self._starts[bisect_left(self._starts, start)]
+
+
+def _are_legs(one: Event, other: Event) -> bool:
+    left, right = one.fact, other.fact
+    assert isinstance(left, Fill) and isinstance(right, Fill)
+    return one.qty == -other.qty and left.px == right.px and left.fill_id == right.fill_id
+
+
+def _identified(one: Event, other: Event) -> bool:
+    left, right = one.fact, other.fact
+    assert isinstance(left, Fill) and isinstance(right, Fill)
+    return left.fill_id is not None and left.fill_id == right.fill_id
