@@ -46,6 +46,7 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/docs.py
+	$(BIN)/python scripts/reader_pages.py
 
 lock:
 	sh scripts/lock.sh

@@ -45,14 +45,16 @@ def parsed_record(
     record: Record, drafts: Callable[[Row, int], Iterable[Drafted]], *, numbered: bool = False
 ) -> Parsed:
     """Parse a record; a RowError becomes its fault. `numbered`: the raw text carries its place."""
-    raw = f"{record.number}{_NUMBER_MARK}{record.raw}" if numbered else record.raw
-    if record.row is None:
-        return Parsed(record.line, raw, record.done_bytes, (), record.fault)
-    try:
-        made = tuple(drafts(record.row, record.number))
-    except RowError as fault:
-        return Parsed(record.line, raw, record.done_bytes, (), fault)
-    return Parsed(record.line, raw, record.done_bytes, made)
+    fault = record.fault
+    if record.row is not None:
+        try:
+            made = tuple(drafts(record.row, record.number))
+        except RowError as why:
+            fault = why
+        else:
+            raw = f"{record.number}{_NUMBER_MARK}{record.raw}" if numbered else record.raw
+            return Parsed(record.line, raw, record.done_bytes, made)
+    return Parsed(record.line, record.raw, record.done_bytes, (), fault)
 
 
 def split_number(raw: str) -> tuple[int, str]:
