@@ -47,17 +47,30 @@ def said_in(row: BatchRow) -> BatchOpen:
     return _decode(row.description)
 
 
+class Retracted(NamedTuple):
+    """A retraction: the generations of `batch_id` opened before `seq` do not stand."""
+
+    seq: int
+    batch_id: str
+
+
+def retractions(file: BookFile, as_of: int) -> list[Retracted]:
+    """Return every retraction known at `as_of`, oldest first."""
+    found = []
+    for seq, version, payload in file.facts_of_kind("retraction", as_of):
+        fact = decode(payload, version)
+        if isinstance(fact, Retraction):
+            found.append(Retracted(seq, fact.batch_id))
+    return found
+
+
 def opened(file: BookFile, as_of: int) -> list[Opened]:
     """Return every generation opened by `as_of`, oldest first, and whether it was retracted.
 
     A retraction undoes the generations of its batch id that were opened before it; a batch
     imported again afterwards is a new generation, which it does not touch.
     """
-    retracted_at: dict[str, int] = {}
-    for seq, version, payload in file.facts_of_kind("retraction", as_of):
-        fact = decode(payload, version)
-        assert isinstance(fact, Retraction)
-        retracted_at[fact.batch_id] = seq
+    retracted_at = {gone.batch_id: gone.seq for gone in retractions(file, as_of)}
     found = []
     for row in file.batches():
         if row.opened_seq > as_of:

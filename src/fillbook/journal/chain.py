@@ -22,10 +22,11 @@ _encode = msgspec.json.Encoder().encode
 class Sheet(msgspec.Struct):
     """The rows of one page as columns: claims, and references to claims of earlier pages.
 
-    `names` spells out the streams that occur, by number. All claim columns have one length, all
-    reference columns another; both are in seq order.
+    `batch` is the number of the page's batch, `names` spells out the streams that occur. All
+    claim columns have one length, all reference columns another; both are in seq order.
     """
 
+    batch: int | None
     names: dict[int, StreamName]
     seqs: Sequence[int]
     streams: Sequence[int]
@@ -36,12 +37,21 @@ class Sheet(msgspec.Struct):
     facts: Sequence[str]
     ref_seqs: Sequence[int]
     ref_claims: Sequence[int]
+    ref_batches: Sequence[int]
     ref_rows: Sequence[int | None]
+
+    def holds(self, digest: bytes) -> bool:
+        """Tell whether the rows are what was written, whatever damage has made of them."""
+        try:
+            return self.digest() == digest
+        except (TypeError, ValueError):  # a damaged value may have lost even its type
+            return False
 
     def digest(self) -> bytes:
         """Hash every stored value of every row."""
         columns = (
-            sorted((number, *self.names[number]) for number in set(self.streams)),
+            self.batch,
+            sorted((number, *self.names.get(number, ())) for number in set(self.streams)),
             self.seqs,
             self.streams,
             self.keys,
@@ -49,6 +59,7 @@ class Sheet(msgspec.Struct):
             self.rows,
             self.ref_seqs,
             self.ref_claims,
+            self.ref_batches,
             self.ref_rows,
         )
         total = hashlib.sha256(_encode(columns))

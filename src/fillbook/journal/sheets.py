@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from fillbook.facts.codec import content_hash
+from fillbook.facts.codec import content_hash, decode
+from fillbook.facts.model import Epoch
 from fillbook.ground.errors import BookDamagedError
 from fillbook.journal.chain import Header, Sheet, StreamName, digest_of, seal
 from fillbook.journal.sqlite import RESTORE
@@ -33,7 +34,7 @@ class Read(msgspec.Struct):
         seqs, streams, keys, contents, times_ns, rows, facts = (
             zip(*self.claims, strict=True) if self.claims else [()] * 7
         )
-        ref_seqs, ref_claims, _, ref_rows = (
+        ref_seqs, ref_claims, ref_batches, ref_rows = (
             zip(*self.references, strict=True) if self.references else [()] * 4
         )
         for page in self.pages:
@@ -44,6 +45,7 @@ class Read(msgspec.Struct):
             yield (
                 page,
                 Sheet(
+                    batch=page.batch,
                     names=names,
                     seqs=seqs[at],
                     streams=streams[at],
@@ -54,6 +56,7 @@ class Read(msgspec.Struct):
                     facts=facts[at],
                     ref_seqs=ref_seqs[ref_at],
                     ref_claims=ref_claims[ref_at],
+                    ref_batches=ref_batches[ref_at],
                     ref_rows=ref_rows[ref_at],
                 ),
             )
@@ -82,17 +85,40 @@ def read_pages(file: BookFile, after_page: int, until_page: int) -> Iterator[Rea
 def checked_pages(
     file: BookFile, after_page: int, until_page: int
 ) -> Iterator[tuple[PageRow, Sheet]]:
-    """Read the pages in (after, until]; BookDamagedError at the first one that was altered."""
+    """Read the pages in (after, until]; BookDamagedError at the first altered or missing one."""
     names = file.streams()
+    before: PageRow | None = None
     for read in read_pages(file, after_page, until_page):
         for page, sheet in read.sheets(names):
-            if sheet.digest() != page.rows:
-                raise BookDamagedError(
-                    f"page {page.page} is not what was written: {what_is_wrong(page, sheet)}",
-                    str(file.path),
-                    RESTORE,
-                )
+            wrong = ""
+            if not sheet.holds(page.rows):
+                wrong = f"is not what was written: {what_is_wrong(page, sheet)}"
+            elif before is not None and not follows(before.page, before.last_seq, page, sheet):
+                wrong = f"does not follow page {before.page}: pages between them are missing"
+            if wrong:
+                raise BookDamagedError(f"page {page.page} {wrong}", str(file.path), RESTORE)
             yield page, sheet
+            before = page
+
+
+def follows(page_before: int, seq_before: int, page: PageRow, sheet: Sheet) -> bool:
+    """Tell whether a page comes right after another, or an epoch says what is lost between."""
+    if page.page == page_before + 1 and page.first_seq == seq_before + 1:
+        return True
+    lost = epoch_of(page, sheet)
+    return lost is not None and (lost.lost_from_seq, lost.lost_until_seq + 1) == (
+        seq_before + 1,
+        page.first_seq,
+    )
+
+
+def epoch_of(page: PageRow, sheet: Sheet) -> Epoch | None:
+    """Return the epoch that a page starts; None for every other page."""
+    for stream, payload in zip(sheet.streams, sheet.facts, strict=True):
+        if sheet.names.get(stream, ("",))[0] == "epoch":
+            fact = decode(payload, page.schema)
+            return fact if isinstance(fact, Epoch) else None
+    return None
 
 
 def what_is_wrong(page: PageRow, sheet: Sheet) -> str:
@@ -102,9 +128,14 @@ def what_is_wrong(page: PageRow, sheet: Sheet) -> str:
     if there != said:
         return f"it holds {there} of its {said} rows ({page.first_seq} to {page.last_seq})"
     for seq, content, fact in zip(sheet.seqs, sheet.contents, sheet.facts, strict=True):
-        if content_hash(fact.encode()) != content:
+        if hash_of(fact) != content:
             return f"the content of row {seq} does not match its hash"
     return f"a key, time or place among the rows {page.first_seq} to {page.last_seq} was changed"
+
+
+def hash_of(stored: object) -> bytes:
+    """Return the content hash of a stored fact; of nothing, when damage made it something else."""
+    return content_hash(stored.encode()) if isinstance(stored, str) else b""
 
 
 def _with_rows(file: BookFile, pages: list[PageRow], count: int) -> Read:

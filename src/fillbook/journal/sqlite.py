@@ -59,6 +59,11 @@ def translate(
     return BookDamagedError(f"{what} is damaged: {fault}", where, restore)
 
 
+def damaged(file: Database, what: str) -> BookDamagedError:
+    """Make the error that stops reading a book whose stored rows contradict each other."""
+    return BookDamagedError(what, str(file.path), RESTORE)
+
+
 class Database:
     """One connection to a book file, without knowledge of what its tables mean."""
 

@@ -20,7 +20,7 @@ from fillbook.facts.finding import Finding
 from fillbook.facts.model import Claimed
 from fillbook.ground.errors import BookError, BookMissingError, BookReadOnlyError
 from fillbook.journal.anchor import Anchor, HeadLine
-from fillbook.journal.batches import opened, states
+from fillbook.journal.batches import opened, retractions, states
 from fillbook.journal.chain import genesis
 from fillbook.journal.live import live_claims
 from fillbook.journal.meeting import meet
@@ -189,8 +189,8 @@ class Journal:
     def touched(self, after_seq: int, as_of: int | None = None) -> bool:
         """Tell whether claims up to `after_seq` gained or lost an assertion since."""
         until = self.head().seq if as_of is None else as_of
-        retracted = (seq for seq, _, _ in self._file.facts_of_kind("retraction", until))
-        return any(seq > after_seq for seq in retracted) or self._file.refers_back(after_seq, until)
+        retracted = any(gone.seq > after_seq for gone in retractions(self._file, until))
+        return retracted or self._file.refers_back(after_seq, until)
 
     def batches(self, as_of: int | None = None) -> list[BatchState]:
         """List the batches in the order they were opened, as known at `as_of`."""

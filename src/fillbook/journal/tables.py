@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -65,6 +65,8 @@ class Known(NamedTuple):
     batch: int | None
 
 
+T = TypeVar("T")
+
 _PAGE = "page, batch, first_seq, last_seq, final_seq, recv_ns, schema, rows, hash, cursor"
 _CLAIM = "seq, stream, key, content, ts_event_ns, row, fact"
 
@@ -107,7 +109,7 @@ class BookFile(Database):
     def pages(self, after_page: int, limit: int) -> list[PageRow]:
         """Return the next pages in order."""
         sql = f"SELECT {_PAGE} FROM page WHERE page > ? ORDER BY page LIMIT ?"
-        return [PageRow._make(row) for row in self.rows(sql, (after_page, limit))]
+        return self._typed(self.rows(sql, (after_page, limit)), list[PageRow])
 
     def raw(self, page: int) -> bytes:
         """Return the compressed raw text of one page."""
@@ -125,7 +127,7 @@ class BookFile(Database):
             "SELECT batch, batch_id, generation, opened_seq, opened_ns, description, digest"
             " FROM batch ORDER BY batch"
         )
-        return [BatchRow._make(row) for row in self.rows(sql)]
+        return self._typed(self.rows(sql), list[BatchRow])
 
     def batch_spans(self, as_of: int) -> dict[int, tuple[int, int, int]]:
         """Return (rows, first seq, last seq) of each generation that has rows by `as_of`."""
@@ -134,15 +136,17 @@ class BookFile(Database):
             " max(min(last_seq, ?1)) FROM page"
             " WHERE batch IS NOT NULL AND first_seq <= min(last_seq, ?1) GROUP BY batch"
         )
-        return {batch: tuple(span) for batch, *span in self.rows(sql, (as_of,))}
+        spans = self._typed(self.rows(sql, (as_of,)), list[tuple[int, int, int, int]])
+        return {batch: (rows, first, last) for batch, rows, first, last in spans}
 
     def facts_of_kind(self, kind: str, as_of: int) -> list[tuple[int, int, str]]:
         """Return (seq, schema version, fact) of all claims of a rare kind."""
-        return self.rows(
+        found = self.rows(
             f"SELECT c.seq, {_SCHEMA}, c.fact FROM stream s JOIN claim c ON c.stream = s.stream"
             " WHERE s.kind = ? AND c.seq <= ? ORDER BY c.seq",
             (kind, as_of),
         )
+        return self._typed(found, list[tuple[int, int, str]])
 
     def claims(self, first_seq: int, last_seq: int) -> list[Any]:
         """Return the claims of a range as plain tuples in the order of `ClaimRow`."""
@@ -152,7 +156,7 @@ class BookFile(Database):
     def claim(self, seq: int) -> ClaimRow | None:
         """Return one claim."""
         row = self.row(f"SELECT {_CLAIM} FROM claim WHERE seq = ?", (seq,))
-        return ClaimRow._make(row) if row else None
+        return self._typed(row, ClaimRow) if row else None
 
     def claim_batches(self, first_seq: int, last_seq: int) -> list[int | None]:
         """Return the batch written beside each claim of a range."""
@@ -196,7 +200,16 @@ class BookFile(Database):
 
     def _one_page(self, rest: str, *values: int) -> PageRow | None:
         row = self.row(f"SELECT {_PAGE} FROM page {rest}", values)
-        return PageRow._make(row) if row else None
+        return self._typed(row, PageRow) if row else None
+
+    def _typed(self, found: Any, wanted: type[T]) -> T:
+        """Give rows their types; damage may have changed even those."""
+        try:
+            return msgspec.convert(found, wanted)
+        except msgspec.ValidationError as fault:
+            raise BookDamagedError(
+                f"a row of the book has lost its shape: {fault}", str(self.path), RESTORE
+            ) from fault
 
     # -- writing, inside a transaction -----------------------------------------------------
 

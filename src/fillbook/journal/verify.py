@@ -8,14 +8,21 @@ from pathlib import Path
 
 from fillbook.facts.codec import content_hash, decode, encode
 from fillbook.facts.finding import Finding, Severity
-from fillbook.facts.model import AnyFact, Epoch
+from fillbook.facts.model import AnyFact
 from fillbook.ground.errors import BookDamagedError, FillbookError
 from fillbook.journal.anchor import Anchor, HeadLine
 from fillbook.journal.batches import digest_fits, said_in
 from fillbook.journal.chain import Sheet, StreamName, genesis
 from fillbook.journal.meeting import behind, contradicts, missing
 from fillbook.journal.page import kind_of, unpack_raw
-from fillbook.journal.sheets import read_pages, resealed, what_is_wrong
+from fillbook.journal.sheets import (
+    epoch_of,
+    follows,
+    hash_of,
+    read_pages,
+    resealed,
+    what_is_wrong,
+)
 from fillbook.journal.sqlite import RESTORE
 from fillbook.journal.tables import BatchRow, BookFile, PageRow
 from fillbook.journal.values import Progress, Reparse
@@ -169,7 +176,7 @@ class _Walk:
         if (batch is None) != (page.batch is None):
             self._report("batch-missing", f"page {page.page} names a batch that is not there")
         raw = self._file.raw(page.page)
-        intact = sheet.digest() == page.rows
+        intact = sheet.holds(page.rows)
         if not intact:
             self._report("page-altered", f"page {page.page}: {what_is_wrong(page, sheet)}")
         if resealed(page, self._hash, batch.digest.hex() if batch else "", raw) != page.hash:
@@ -189,34 +196,30 @@ class _Walk:
         self._page, self._seq, self._hash = page.page, page.last_seq, page.hash
 
     def _check_place(self, page: PageRow, sheet: Sheet) -> None:
-        if page.page == self._page + 1 and page.first_seq == self._seq + 1:
-            return
-        for stream, payload in zip(sheet.streams, sheet.facts, strict=True):
-            if self._names.get(stream, ("", "", ""))[0] != "epoch":
-                continue
-            fact = decode(payload, page.schema)
-            if isinstance(fact, Epoch) and fact.lost_from_seq == self._seq + 1:
-                self._report(
-                    "rows-lost",
-                    f"rows {fact.lost_from_seq} to {fact.lost_until_seq} were lost"
-                    " before the book went on",
-                    severity="warning",
-                    next_step="import the sources of that time again if you have not yet",
-                )
-                return
-        self._report(
-            "page-missing",
-            f"page {page.page} starts at row {page.first_seq}, but before it comes"
-            f" page {self._page} ending at row {self._seq}",
-        )
+        if not follows(self._page, self._seq, page, sheet):
+            self._report(
+                "page-missing",
+                f"page {page.page} starts at row {page.first_seq}, but before it comes"
+                f" page {self._page} ending at row {self._seq}",
+            )
+        lost = epoch_of(page, sheet)
+        if lost is not None:
+            self._report(
+                "rows-lost",
+                f"rows {lost.lost_from_seq} to {lost.lost_until_seq} were lost"
+                " before the book went on",
+                severity="warning",
+                next_step="import the sources of that time again if you have not yet",
+            )
 
     def _check_rows(self, page: PageRow, sheet: Sheet) -> None:
         for seq, stream, payload, content, ts_ns in zip(
             sheet.seqs, sheet.streams, sheet.facts, sheet.contents, sheet.times_ns, strict=True
         ):
             with self._caught(f"row {seq}: ", (seq,)):
-                if content_hash(payload.encode()) != content:
+                if hash_of(payload) != content:
                     self._report("row-altered", f"row {seq} does not match its hash", (seq,))
+                    continue
                 fact = decode(payload, page.schema)
                 name = (kind_of(fact), fact.venue, fact.account)
                 if self._names.get(stream) != name or fact.ts_ns != ts_ns:

@@ -237,6 +237,7 @@ class Writer:
             numbers = {at: name for name, at in names.items()}
             fresh = rows.pick(taken.new)
             sheet = Sheet(
+                batch=number,
                 names=numbers,
                 seqs=taken.new_seqs,
                 streams=[streams[at] for at in taken.new],
@@ -247,6 +248,7 @@ class Writer:
                 facts=fresh.facts,
                 ref_seqs=[reference[0] for reference in taken.references],
                 ref_claims=[reference[1] for reference in taken.references],
+                ref_batches=[reference[2] for reference in taken.references],
                 ref_rows=[reference[3] for reference in taken.references],
             )
             self._seal(tail, batch, sheet, raw, len(taken.kept), cursor, final, now_ns)
