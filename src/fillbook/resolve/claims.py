@@ -20,6 +20,7 @@ from fillbook.facts.model import (
     Funding,
     Instrument,
     OrderUpdate,
+    Span,
 )
 from fillbook.ground.settings import StrategyRule
 from fillbook.resolve.assignment import Assigner
@@ -27,6 +28,7 @@ from fillbook.resolve.corrections import apply_corrections
 from fillbook.resolve.coverage import CoverageMap, split_evidence, united_coverage
 from fillbook.resolve.event import Group, Resolved
 from fillbook.resolve.evidence import compare_evidence
+from fillbook.resolve.gaps import gap_findings
 from fillbook.resolve.grouping import build_group, contract_of, group_claims
 from fillbook.resolve.instruments import InstrumentBook
 from fillbook.resolve.rank import settle_conflicts
@@ -51,6 +53,7 @@ def resolve(claims: Iterable[Claimed], rules: ResolveRules | None = None) -> Res
     findings: list[Finding] = []
 
     batches = [claim.fact for claim in by_kind[Batch] if isinstance(claim.fact, Batch)]
+    spans = [claim.fact for claim in by_kind[Span] if isinstance(claim.fact, Span)]
     instruments = InstrumentBook(by_kind[Instrument])
     findings += instruments.findings
     for kind in (Fill, Funding, Charge, Correction, Assignment, OrderUpdate, Decision):
@@ -59,7 +62,9 @@ def resolve(claims: Iterable[Claimed], rules: ResolveRules | None = None) -> Res
     fills, more = apply_corrections(by_kind[Fill], by_kind[Correction])
     findings += more
     moved = [*fills, *by_kind[Funding], *by_kind[Charge]]
-    coverage = CoverageMap(batches, instruments.name_of)
+    promises = united_coverage(batches, spans)
+    findings += gap_findings(spans, promises)
+    coverage = CoverageMap(promises, instruments.name_of)
     folded, evidence = split_evidence(moved, coverage)
     findings += compare_evidence(moved, coverage, instruments.name_of)
 
@@ -85,7 +90,7 @@ def resolve(claims: Iterable[Claimed], rules: ResolveRules | None = None) -> Res
     return Resolved(
         groups=groups,
         findings=findings,
-        coverage=united_coverage(batches),
+        coverage=promises,
         orders=_orders(by_kind[OrderUpdate]),
         n_evidence=len(evidence),
     )

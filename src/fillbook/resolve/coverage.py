@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from fillbook.facts.model import Batch, Charge, Claimed, Component, Coverage, Fill, Funding
+from fillbook.facts.model import Batch, Charge, Claimed, Component, Coverage, Fill, Funding, Span
 from fillbook.resolve.event import SourceCoverage
 from fillbook.resolve.rank import SourceRank
 
@@ -26,8 +26,8 @@ class PlaceCoverage:
     """The promises about one component of one account."""
 
     def __init__(self, spans: dict[tuple[SourceRank, str | None], list[Interval]]) -> None:
-        united = {place: _united(intervals) for place, intervals in spans.items()}
-        self._spans = sorted(united.items(), key=lambda item: item[0][0], reverse=True)
+        merged = {place: united(intervals) for place, intervals in spans.items()}
+        self._spans = sorted(merged.items(), key=lambda item: item[0][0], reverse=True)
         names = {source.source for source, _ in spans}
         self.sole = names.pop() if len(names) == 1 else None
         """The only source that promises anything here, None where there are several."""
@@ -48,15 +48,15 @@ class PlaceCoverage:
 class CoverageMap:
     """Answers who covers a claim, whatever name its source gives the instrument."""
 
-    def __init__(self, batches: Iterable[Batch], name_of: NameOf) -> None:
+    def __init__(self, promises: Iterable[SourceCoverage], name_of: NameOf) -> None:
         spans: dict[tuple[str, str, str], dict[tuple[SourceRank, str | None], list[Interval]]]
         spans = defaultdict(lambda: defaultdict(list))
-        for batch in batches:
-            source = SourceRank(batch.rank, batch.source)
-            for part in batch.coverage:
-                named = part.instrument and name_of(batch.venue, part.instrument)
-                place = spans[batch.venue, batch.account, part.component]
-                place[source, named].append((part.from_ns, part.until_ns))
+        for each in promises:
+            part = each.coverage
+            named = part.instrument and name_of(each.venue, part.instrument)
+            place = spans[each.venue, each.account, part.component]
+            source = SourceRank(each.rank, each.source)
+            place[source, named].append((part.from_ns, part.until_ns))
         self._places = {place: PlaceCoverage(named) for place, named in spans.items()}
         self._name_of = name_of
 
@@ -105,13 +105,18 @@ def asserted_by(claim: Claimed, source: SourceRank) -> bool:
     return any(each.source == source.source for each in claim.assertions)
 
 
-def united_coverage(batches: Iterable[Batch]) -> list[SourceCoverage]:
-    """List what every source covers, its batches united, in a fixed order."""
-    spans: dict[tuple[str, str, str, str, str, int], list[Interval]] = defaultdict(list)
+def united_coverage(batches: Iterable[Batch], spans: Iterable[Span] = ()) -> list[SourceCoverage]:
+    """List what every source promises to have in full: finished batches and the complete
+    stretches of running sources, united, in a fixed order."""
+    found: dict[tuple[str, str, str, str, str, int], list[Interval]] = defaultdict(list)
     for batch in batches:
         for part in batch.coverage:
             place = (batch.venue, batch.account, part.component, batch.source)
-            spans[(*place, part.instrument or "", batch.rank)].append((part.from_ns, part.until_ns))
+            found[(*place, part.instrument or "", batch.rank)].append((part.from_ns, part.until_ns))
+    for span in spans:
+        if span.state == "complete":
+            place = (span.venue, span.account, span.component, span.source)
+            found[(*place, span.instrument or "", span.rank)].append((span.ts_ns, span.until_ns))
     listed = [
         SourceCoverage(
             venue,
@@ -125,8 +130,8 @@ def united_coverage(batches: Iterable[Batch]) -> list[SourceCoverage]:
                 instrument=instrument or None,
             ),
         )
-        for (venue, account, component, source, instrument, rank), intervals in spans.items()
-        for start_ns, until_ns in _united(intervals)
+        for (venue, account, component, source, instrument, rank), intervals in found.items()
+        for start_ns, until_ns in united(intervals)
     ]
     return sorted(listed, key=_listing_order)
 
@@ -137,14 +142,19 @@ def _listing_order(listed: SourceCoverage) -> tuple[str, str, str, int, str, str
     return (*place, listed.source, part.instrument or "", part.until_ns, listed.rank)
 
 
-def _united(intervals: Iterable[Interval]) -> list[Interval]:
-    united: list[Interval] = []
+def united(intervals: Iterable[Interval]) -> list[Interval]:
+    """Merge half-open intervals that touch or overlap, in order of time.
+
+    >>> united([(5, 7), (0, 2), (2, 3)])
+    [(0, 3), (5, 7)]
+    """
+    merged: list[Interval] = []
     for start, end in sorted(intervals):
-        if united and start <= united[-1][1]:
-            united[-1] = (united[-1][0], max(end, united[-1][1]))
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
-            united.append((start, end))
-    return united
+            merged.append((start, end))
+    return merged
 
 
 def _meets(intervals: list[Interval], start: int, end: int) -> bool:
