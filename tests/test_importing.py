@@ -220,6 +220,14 @@ def test_another_zone_for_the_same_rows_is_refused_before_anything_is_written(
     assert book.only(overlapping, tz="+01:00").known == 1
 
 
+def test_settings_that_change_nothing_are_no_contradiction(book: Book) -> None:
+    path = CASES / "coinbase_fills.csv"
+    book.only(path, tz="Asia/Tokyo", settle="JPY")
+    again = book.only(path)
+    assert (again.new, again.known, again.already_imported) == (0, 3, True)
+    assert [state.tz for state in book.journal.batches()] == [None]
+
+
 def test_retract_and_import_again_restores(book: Book) -> None:
     report = book.only(TRADES, tz="UTC")
     state = book.state()

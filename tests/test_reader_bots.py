@@ -108,6 +108,23 @@ def test_rows_without_trade_id_are_trades_of_their_own(tmp_path: Path) -> None:
     assert len({fill.leg for fill in told.only(Fill)}) == 2
 
 
+@pytest.mark.parametrize(
+    ("ending", "field", "reason"),
+    [
+        (",110,2026-01-05T00:00:00Z,,0,10,", "exit_time", "is blank, though exit_price is not"),
+        (",,2026-01-05T00:00:00Z,2026-01-05T02:00:00Z,0,10,", "exit_price", "is blank, though"),
+        (",110,2026-01-05T00:00:00Z,2026-01-04T23:59:59Z,0,10,", "exit_time", "before the entry"),
+    ],
+)
+def test_half_an_exit_and_one_before_its_entry_are_rejected(
+    tmp_path: Path, ending: str, field: str, reason: str
+) -> None:
+    told = read_text(tmp_path, f"{HEADER}\na,BTCUSDT,LONG,1,100{ending}\n")
+    (rejected,) = told.rejected
+    assert (told.claims, rejected.field) == ([], field)
+    assert reason in rejected.reason
+
+
 def test_naive_times_need_a_zone(tmp_path: Path) -> None:
     row = "a,BTCUSDT,LONG,1,100,110,2026-01-05 00:00:00,2026-01-05 02:00:00,2,10,"
     with pytest.raises(InputError, match="name no time zone"):

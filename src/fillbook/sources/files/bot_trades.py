@@ -11,7 +11,7 @@ from decimal import Decimal
 from fillbook.facts.identity import printed_key
 from fillbook.ground.errors import InputError
 from fillbook.sources.files.opened import Sample, SourceFile
-from fillbook.sources.files.round_trips import RoundTrip
+from fillbook.sources.files.round_trips import RoundTrip, is_closed
 from fillbook.sources.files.table import Context, Named, TableReader, zone_of
 from fillbook.sources.rows import Row, TimeForm
 from fillbook.sources.source import AS_RECORDED, Draft, ReadOptions
@@ -54,7 +54,8 @@ class BotTrades(TableReader):
         """Turn one round trip into its fills."""
         row = named.row
         form = TimeForm(tz=zone_of(context.tz))
-        entered, left = row.need("entry_time"), row.text("exit_time")
+        entered, left = row.need("entry_time"), row.text("exit_time") or ""
+        closed = is_closed(row, "exit_time", "exit_price")
         symbol, trade = row.need("symbol"), row.text("trade_id")
         side, qty = row.trip_side("side"), row.positive("quantity")
         trip = RoundTrip(
@@ -65,10 +66,10 @@ class BotTrades(TableReader):
             qty=qty,
             entry_ns=row.when("entry_time", form),
             entry_px=row.positive("entry_price"),
-            exit_ns=row.when("exit_time", form) if left else None,
-            exit_px=row.positive("exit_price") if left else None,
+            exit_ns=row.when("exit_time", form) if closed else None,
+            exit_px=row.positive("exit_price") if closed else None,
             printed_ns=form.printed_ns(entered),
-            exit_printed_ns=form.printed_ns(left) if left else 1,
+            exit_printed_ns=form.printed_ns(left),
             entry_fee=Decimal(0) if "fee" in row.cells else None,
             exit_fee=row.number("fee"),
             pnl=next((row.number(name) for name in _RESULTS if row.text(name)), None),

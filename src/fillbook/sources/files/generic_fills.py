@@ -9,7 +9,7 @@ from fillbook.facts.identity import key_of, printed_key
 from fillbook.facts.model import Basis, Fill, Instrument, Liquidity
 from fillbook.marks.series import Mark
 from fillbook.sources.files.generic_cells import Cells
-from fillbook.sources.files.round_trips import RoundTrip
+from fillbook.sources.files.round_trips import RoundTrip, is_closed
 from fillbook.sources.rows import Row
 from fillbook.sources.source import Draft, Drafted, RowError
 
@@ -67,7 +67,8 @@ def round_trip(cells: Cells) -> Iterator[Drafted]:
     """One recorded trade: its entry, and its exit once closed."""
     row, described = cells.row, cells.instrument()
     trade = row.text("trade_id")
-    entered, left = cells.printed("entry_time"), row.text("exit_px")
+    entered = cells.printed("entry_time")
+    closed = is_closed(row, None if cells.start_ns is not None else "exit_time", "exit_px")
     side, px, qty = cells.side(trip=True), row.positive("entry_px"), row.positive("qty")
     whole_fee = "fee" in row.cells
     split_fee = "entry_fee" in row.cells or "exit_fee" in row.cells
@@ -83,10 +84,10 @@ def round_trip(cells: Cells) -> Iterator[Drafted]:
         qty=qty,
         entry_ns=cells.when("entry_time"),
         entry_px=px,
-        exit_ns=cells.when("exit_time") if left else None,
-        exit_px=row.positive("exit_px") if left else None,
+        exit_ns=cells.when("exit_time") if closed else None,
+        exit_px=row.positive("exit_px") if closed else None,
         printed_ns=cells.printed_ns("entry_time"),
-        exit_printed_ns=cells.printed_ns("exit_time") if left else 1,
+        exit_printed_ns=cells.printed_ns("exit_time"),
         entry_fee=Decimal(0) if whole_fee else row.number("entry_fee"),
         exit_fee=row.number("fee" if whole_fee else "exit_fee"),
         fee_asset=row.text("fee_asset"),

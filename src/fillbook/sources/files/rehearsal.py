@@ -73,7 +73,8 @@ def refuse_other_settings(journal: Journal, opening: BatchOpen, reading: Reading
         if (batch.venue, batch.account) != (opening.venue, opening.account):
             told = f"this file is already in the book, for {batch.account} of {batch.venue}"
             raise _refusal(told, batch, reading)
-        if batch.source == opening.source and batch.context != opening.context:
+        other = batch.source == opening.source and batch.context != opening.context
+        if other and _changes_something(journal, reading):
             raise _refusal("this file was imported with other settings", batch, reading)
     if opening.tz is None:
         return
@@ -86,6 +87,13 @@ def refuse_other_settings(journal: Journal, opening: BatchOpen, reading: Reading
     }
     if suspects:
         _refuse_moved_rows(journal, suspects, reading)
+
+
+def _changes_something(journal: Journal, reading: Reading) -> bool:
+    """Say whether the reading holds anything that the book does not already have as it is."""
+    rehearsal = Rehearsal(journal)
+    rehearsal.see(entry for entry in reading.entries() if isinstance(entry, Claim))
+    return rehearsal.outcome().new > 0
 
 
 def _refuse_moved_rows(journal: Journal, suspects: dict[str, BatchState], reading: Reading) -> None:

@@ -8,7 +8,20 @@ from decimal import Decimal
 import msgspec
 
 from fillbook.facts.model import Fill, Instrument, Side
-from fillbook.sources.source import Draft
+from fillbook.sources.rows import Row
+from fillbook.sources.source import Draft, RowError
+
+
+def is_closed(row: Row, time_field: str | None, px_field: str) -> bool:
+    """Say whether a row holds an exit; RowError where it holds half of one.
+
+    `time_field` is None where rows have no times.
+    """
+    told = row.text(px_field) is not None
+    if time_field is not None and told != (row.text(time_field) is not None):
+        blank, other = (time_field, px_field) if told else (px_field, time_field)
+        raise RowError(blank, f"is blank, though {other} is not")
+    return told
 
 
 class RoundTrip(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +72,8 @@ class RoundTrip(msgspec.Struct, frozen=True, kw_only=True):
         yield self._draft(entry, "entry")
         if self.exit_ns is None or self.exit_px is None:
             return
+        if self.exit_ns < self.entry_ns:
+            raise RowError("exit_time", "lies before the entry")
         closing: Side = "sell" if self.side == "buy" else "buy"
         left = msgspec.structs.replace(
             entry,

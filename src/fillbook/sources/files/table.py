@@ -57,7 +57,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     start_ns: int | None = None
     settle: str | None = None
     map: ColumnMap | None = None
-    said: dict[str, str] = {}
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -112,6 +111,8 @@ class TableReader(ABC):
         zone_of(options.tz)
         context = self.context(file, options)
         self._refuse_naive(file, context)
+        if context.tz is not None and context.tz == options.tz:
+            context = self._without_idle_zone(file, context)
         accounts = self._accounts(file, context, options)
         several = len(accounts) > 1
         return [
@@ -228,9 +229,19 @@ class TableReader(ABC):
     def _refuse_naive(self, file: SourceFile, context: Context) -> None:
         """Refuse the whole file when its first row already lacks a zone: all the others will."""
         for parsed in self._parsed(file, context):
-            if parsed.fault is not None and parsed.fault.reason.endswith(_NO_ZONE):
+            if _is_naive(parsed):
                 raise naive_times(file)
             return
+
+    def _without_idle_zone(self, file: SourceFile, context: Context) -> Context:
+        """Forget a zone that no row needs: with it or without it, the batch is the same."""
+        without = msgspec.structs.replace(context, tz=None)
+        needed = any(_is_naive(parsed) for parsed in self._parsed(file, without))
+        return context if needed else without
+
+
+def _is_naive(parsed: Parsed) -> bool:
+    return parsed.fault is not None and parsed.fault.reason.endswith(_NO_ZONE)
 
 
 def naive_times(file: SourceFile) -> InputError:
