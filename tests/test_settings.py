@@ -40,6 +40,23 @@ capital = { USDC = 25000.10, BTC = "0.5" }
 [[import.map]]
 name = "desk"
 columns = { px = "price" }
+
+[[attach]]
+venue = "binance"
+key_env = "BINANCE_KEY"
+secret_env = "BINANCE_SECRET"
+share = 0.10
+symbols = ["BTCUSDT"]
+urls = { fapi = "http://127.0.0.1:8001" }
+
+[[attach]]
+venue = "hyperliquid"
+address = "0xabc"
+label = "main"
+
+[monitor]
+poll_interval = "15s"
+max_concurrent_trades = 2
 """
 
 
@@ -64,6 +81,24 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert settings.label("0xAbC") == "main"
     assert settings.label("0xother") == "0xother"
     assert settings.imports.map == ({"name": "desk", "columns": {"px": "price"}},)
+
+
+def test_accounts_to_attach_and_the_monitor_are_read(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, FULL), {})
+    first, second = settings.attach
+    assert (first.key_env, first.share, first.symbols) == (
+        "BINANCE_KEY",
+        Decimal("0.10"),
+        ("BTCUSDT",),
+    )
+    assert first.urls == {"fapi": "http://127.0.0.1:8001"}
+    assert (second.address, second.share) == ("0xabc", Decimal("0.20"))
+    assert not second.accept_trading_key
+    assert settings.monitor.poll_interval_ns == 15 * 10**9
+    assert settings.monitor.detection_interval_ns == 30 * 10**9
+    assert settings.monitor.max_concurrent_trades == 2
+    assert Settings().monitor.max_concurrent_trades is None
+    assert Settings().monitor.host == "127.0.0.1"
 
 
 def test_declared_capital_never_passes_through_a_float(tmp_path: Path) -> None:
@@ -145,6 +180,14 @@ def test_an_unknown_key_in_the_environment_names_the_variable() -> None:
         ("[book]\npath = 3", "book.path"),
         ("[accounts.a]\ncapital = { USD = 'lots' }", "accounts"),
         ("[book\n", "this is not TOML"),
+        ("[[attach]]\nvenue = 'binance'", "exactly one of address, key_file or key_env"),
+        ("[[attach]]\nvenue = 'b'\naddress = 'x'\nkey_file = 'k'", "exactly one of"),
+        ("[[attach]]\nvenue = 'b'\nkey_env = 'K'", "come together"),
+        ("[[attach]]\nvenue = 'b'\naddress = 'x'\nshare = 1.5", "share is 1.5"),
+        ("[monitor]\npoll_interval = 'often'", "'often' is not an age"),
+        ("[monitor]\npoll_interval = '0s'", "longer than nothing"),
+        ("[monitor]\nmax_concurrent_trades = 0", "at least 1"),
+        ("[monitor]\nport = 70000", "70000 is not a port"),
     ],
 )
 def test_a_wrong_value_names_the_file_and_the_fault(tmp_path: Path, text: str, says: str) -> None:

@@ -28,6 +28,25 @@ max_age = "1h"                # a price older than this values nothing
 # label = "main"
 # capital = { USDC = "10000" }
 
+# Accounts to watch live, read-only (docs/attaching.md says which key is safe). Secrets never
+# stand here: key_file names a file of mode 0600, key_env and secret_env environment variables.
+# [[attach]]
+# venue = "hyperliquid"       # hyperliquid, binance or coinbase
+# address = "0x31ca8395cf837de08b24da3f660e77761dfb974b"
+# label = "main"
+# share = 0.20                # of the venue's rate limit, which your bot shares
+# accept_trading_key = false  # true only for a venue that gives no read-only key; see the page
+# symbols = []                # pulled even where the venue does not name them
+
+[monitor]
+detection_interval = "30s"    # how often to look for new trades
+poll_interval = "30s"         # how often to pull, and to look at open positions
+# max_concurrent_trades = 2   # at most so many tracked at once, the others wait; unset: no cap
+host = "127.0.0.1"
+port = 9464
+log_dir = "logs"
+pid_file = "fillbook.pid"
+
 # How a CSV or JSONL of your own names its columns (docs/readers/generic.md explains it).
 # [[import.map]]
 # name = "desk"

@@ -96,6 +96,18 @@ def parse_when(text: str, now: int) -> int:
     return parse_ns(text, tz=UTC)
 
 
+def age_ns(text: str) -> int:
+    """Read a duration written as a count and s, m, h, d or w, such as 30s; ValueError otherwise.
+
+    >>> age_ns("5m")
+    300000000000
+    """
+    age = _AGO.fullmatch(text)
+    if not age or not age[1].isascii():
+        raise ValueError(f"{text!r} is not an age such as 30s, 5m, 1h or 2d")
+    return int(age[1]) * _AGO_NS[age[2]]
+
+
 def iso(ns: int) -> str:
     """Write UTC nanoseconds as ISO 8601 with as many decimals as needed.
 

@@ -17,13 +17,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, zone
+from fillbook.ground.clock import age_ns, zone
 from fillbook.ground.errors import ConfigError
+from fillbook.ground.live_settings import AttachSettings, MonitorSettings
 
 FoldMethod = Literal["average", "fifo", "lifo"]
 ENV_PREFIX = "FILLBOOK__"
-
-_AGE_NS = {"s": SECOND_NS, "m": MINUTE_NS, "h": HOUR_NS, "d": DAY_NS}
 
 
 class BookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,14 +83,12 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MarkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How old a price may be and still value something: a count and s, m, h or d."""
+    """How old a price may be and still value something: a count and s, m, h, d or w."""
 
     max_age: str = "1h"
 
     def __post_init__(self) -> None:
-        count, unit = self.max_age[:-1], self.max_age[-1:]
-        if not (count.isascii() and count.isdigit() and unit in _AGE_NS):
-            raise ValueError(f"{self.max_age!r} is not an age such as 30s, 5m, 1h or 2d")
+        age_ns(self.max_age)
 
     @property
     def max_age_ns(self) -> int:
@@ -100,7 +97,7 @@ class MarkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         >>> MarkSettings("5m").max_age_ns
         300000000000
         """
-        return int(self.max_age[:-1]) * _AGE_NS[self.max_age[-1]]
+        return age_ns(self.max_age)
 
 
 class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,6 +123,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     marks: MarkSettings = MarkSettings()
     accounts: dict[str, AccountSettings] = msgspec.field(default_factory=dict)
     imports: ImportSettings = msgspec.field(default=ImportSettings(), name="import")
+    attach: tuple[AttachSettings, ...] = ()
+    monitor: MonitorSettings = MonitorSettings()
 
     def label(self, account: str) -> str:
         """Return the readable name of an account, or the account itself."""

@@ -1,0 +1,88 @@
+"""What a person decides about live accounts ([[attach]]) and about the monitor ([monitor]).
+
+Neither holds a secret: they name the file or the environment variables that do.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from fillbook.ground.clock import age_ns
+
+
+class AttachSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One account to attach, read-only.
+
+    Who it is: `address` (Hyperliquid), or a key in `key_file` (mode 0600), or in the environment
+    variables that `key_env` and `secret_env` name. `share` is how much of the venue's rate limit
+    Fillbook may use; the limit is shared with the bot. `urls` replaces hosts by their role, for a
+    simulated venue or a testnet. `symbols` are pulled even where the venue does not name them.
+
+    >>> AttachSettings(venue="hyperliquid", address="0x31ca8395cf837de08b24da3f660e77761dfb974b")
+    ... # doctest: +ELLIPSIS
+    AttachSettings(venue='hyperliquid', ...)
+    """
+
+    venue: str
+    label: str | None = None
+    address: str | None = None
+    key_file: str | None = None
+    key_env: str | None = None
+    secret_env: str | None = None
+    share: Decimal = Decimal("0.20")
+    accept_trading_key: bool = False
+    symbols: tuple[str, ...] = ()
+    urls: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share is {self.share}; it is a part of the limit: 0 < share <= 1")
+        if (self.key_env is None) != (self.secret_env is None):
+            raise ValueError("key_env and secret_env come together")
+        ways = (self.address, self.key_file, self.key_env)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("an account needs exactly one of address, key_file or key_env")
+
+
+class MonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often the monitor looks, and where it listens and logs.
+
+    Intervals are a count and s, m, h or d. `max_concurrent_trades` caps how many open trades are
+    tracked at once, the others wait; None means no cap. `token_file` (mode 0600) or the
+    environment variable `token_env` hold what bots present to push facts.
+    """
+
+    detection_interval: str = "30s"
+    poll_interval: str = "30s"
+    max_concurrent_trades: int | None = None
+    host: str = "127.0.0.1"
+    port: int = 9464
+    log_dir: str = "logs"
+    pid_file: str = "fillbook.pid"
+    token_file: str | None = None
+    token_env: str = "FILLBOOK_PUSH_TOKEN"
+    watched_files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if age_ns(self.detection_interval) <= 0 or age_ns(self.poll_interval) <= 0:
+            raise ValueError("an interval is longer than nothing")
+        if self.max_concurrent_trades is not None and self.max_concurrent_trades < 1:
+            raise ValueError("max_concurrent_trades is at least 1, or left out for no cap")
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"{self.port} is not a port (0 lets the system choose)")
+
+    @property
+    def detection_interval_ns(self) -> int:
+        """Return how often to look for new trades."""
+        return age_ns(self.detection_interval)
+
+    @property
+    def poll_interval_ns(self) -> int:
+        """Return how often to pull and to look at open positions.
+
+        >>> MonitorSettings(poll_interval="15s").poll_interval_ns
+        15000000000
+        """
+        return age_ns(self.poll_interval)
