@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "fillbook"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-KEBAB = re.compile(r"[a-z]+(-[a-z]+)+")
+KEBAB = re.compile(r"[a-z]+(-[a-z]+)*")
 # A new book gets a new id, so its hashes differ from run to run.
 HEAD = re.compile(r"head [0-9a-f]{12}")
 
@@ -68,19 +68,19 @@ def test_every_command_is_in_the_readme(generator: ModuleType) -> None:
 
 def codes_in_source() -> set[str]:
     """Collect codes as they are given: `code="…"`, or first to a function that reports one."""
-    return {
-        given.value
-        for path in SOURCE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        for given in (
-            *(named.value for named in node.keywords if named.arg == "code"),
-            *(node.args[:1] if re.search("finding|report", ast.unparse(node.func)) else ()),
-        )
-        if isinstance(given, ast.Constant)
-        and isinstance(given.value, str)
-        and KEBAB.fullmatch(given.value)
-    }
+    codes = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                named = [given.value for given in node.keywords if given.arg == "code"]
+                reports = re.search("finding|report", ast.unparse(node.func))
+                codes |= {text_of(given) for given in named}
+                codes |= {text_of(given) for given in node.args[:1] if reports}
+    return {code for code in codes if KEBAB.fullmatch(code)}
+
+
+def text_of(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def test_every_finding_is_explained_and_every_explained_one_exists() -> None:
@@ -123,23 +123,33 @@ def test_every_page_is_found_from_the_front() -> None:
     assert not hidden
 
 
+# Packages whose module has another name, and modules that come with a package.
+MODULE_OF = {"pyjwt": "jwt", "prometheus-client": "prometheus_client"}
+COMES_WITH = {"llvmlite": "numba", "cryptography": "jwt", "starlette": "fastapi"}
+
+
 def test_every_dependency_is_used_and_explained() -> None:
     project = tomllib.loads(read("pyproject.toml"))["project"]
     runtime = {re.split(r"[<>=\[]", named)[0] for named in project["dependencies"]}
     develop = {re.split(r"[<>=\[]", named)[0] for named in project["optional-dependencies"]["dev"]}
-    explained = set(
-        re.findall(r"\*\*([a-z-]+)\*\*", read("DECISIONS.md").split("one line each")[1])
-    )
+    listed = read("DECISIONS.md").split("one line each")[1]
+    explained = set(re.findall(r"\*\*([a-z-]+)(?:\[\w+\])?\*\*", listed))
     assert runtime | develop | {"hatchling"} == explained
-    # tzdata is read by the standard library; llvmlite is a part of numba.
-    imported = {
-        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]  # type: ignore[union-attr]
+    outside = {
+        module.split(".")[0]
         for path in SOURCE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    }
-    assert runtime - {"tzdata"} - imported == set()
-    assert imported - runtime - set(sys.stdlib_module_names) == {"fillbook", "llvmlite"}
+        for module in imported_by(node)
+    } - {*sys.stdlib_module_names, "fillbook"}
+    used = {COMES_WITH.get(module, module) for module in outside}
+    # Time zones are read by the standard library, not imported.
+    assert used == {MODULE_OF.get(name, name) for name in runtime - {"tzdata"}}
+
+
+def imported_by(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 def test_the_version_is_one() -> None:

@@ -12,6 +12,7 @@ from fillbook.facts.finding import Finding
 from fillbook.ground.clock import iso
 
 Label = Callable[[str], str]
+_OF_A_KIND = 2
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 _TONES: dict[str, Tone] = {"error": "loss", "warning": "strong", "info": "quiet"}
 
@@ -33,28 +34,33 @@ def row_of(found: Finding) -> FindingRow:
     )
 
 
-def show_findings(
-    page: Page, findings: Sequence[Finding], label: Label = str, *, most: int | None = None
-) -> None:
-    """Write findings below an answer, the gravest first, each with its next step."""
+def show_findings(page: Page, findings: Sequence[Finding], label: Label = str) -> None:
+    """Write findings below an answer: the gravest first, at most two of each kind."""
     if not findings:
         return
     page.gap()
     page.line(f"{plural(len(findings), 'finding')} about these numbers", "strong")
-    show_rows(page, [row_of(found) for found in findings], label, most=most)
+    kinds: dict[str, list[FindingRow]] = {}
+    for row in _ranked([row_of(found) for found in findings]):
+        kinds.setdefault(row.code, []).append(row)
+    for code, rows in kinds.items():
+        for row in rows[:_OF_A_KIND]:
+            _one(page, row, label)
+        if len(rows) > _OF_A_KIND:
+            more = len(rows) - _OF_A_KIND
+            page.line(f"and {more:,} more {code}: `fillbook findings`", "quiet", indent="    ")
 
 
-def show_rows(
-    page: Page, rows: Sequence[FindingRow], label: Label = str, *, most: int | None = None
-) -> None:
-    """Write listed findings, the gravest first; none at all is said too."""
+def show_rows(page: Page, rows: Sequence[FindingRow], label: Label = str) -> None:
+    """Write all listed findings, the gravest first; none at all is said too."""
     if not rows:
         page.line("Nothing was found that the numbers do not already say.")
-    ranked = sorted(rows, key=lambda row: _ORDER.get(row.severity, 0))
-    for row in ranked[:most]:
+    for row in _ranked(rows):
         _one(page, row, label)
-    if most is not None and len(ranked) > most:
-        page.line(f"and {len(ranked) - most:,} more: `fillbook findings`", "quiet", indent="  ")
+
+
+def _ranked(rows: Sequence[FindingRow]) -> list[FindingRow]:
+    return sorted(rows, key=lambda row: _ORDER.get(row.severity, 0))
 
 
 def _one(page: Page, row: FindingRow, label: Label) -> None:

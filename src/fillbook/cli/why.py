@@ -67,7 +67,7 @@ def show_why(page: Page, why: Why, label: Label) -> None:
     if why.by:
         _slices(page, why.by, label)
     _coverage(page, why, label)
-    show_findings(page, why.findings, label, most=8)
+    show_findings(page, why.findings, label)
     page.gap()
     page.line(_footer(why), "quiet")
 
