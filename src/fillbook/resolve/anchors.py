@@ -7,13 +7,12 @@ earlier import simply makes it smaller. Its cost is unknown, and stays marked so
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import ContractKind, Fill
 from fillbook.ground.exact import scaled_text, to_scaled
 from fillbook.resolve.event import NO_STRATEGY, Event, GroupKey, Kind
-from fillbook.resolve.order import contradicts, tolerance
+from fillbook.resolve.order import contradicts
 
 
 def with_anchors(
@@ -26,45 +25,59 @@ def with_anchors(
     """Insert the opening lot and an unpriced adjustment wherever an anchor disagrees.
 
     Anchors are compared once per instant; inside an instant they only sort. Expects events in
-    their final order.
+    their final order. Recorded round trips stand outside: anchors speak of the other fills.
     """
-    opening, anchored = _opening(events, contract, qty_scale)
+    counted = [event for event in events if not _recorded(event)]
+    opening, anchored = _opening(counted, contract, qty_scale, lot_decimals)
+    book = _only_book(counted)
     findings: list[Finding] = []
     placed: list[Event] = []
     if opening:
-        placed.append(_unpriced(Kind.OPENING, events[0], opening, _book_for(events, events[0])))
+        placed.append(_unpriced(Kind.OPENING, events[0], opening, book))
         findings.append(_opening_finding(key, events[0], opening, qty_scale, anchored))
     position, last_instant = opening, None
     for event in events:
         fill = event.fact
-        if isinstance(fill, Fill) and fill.start_position is not None and fill.leg is None:
+        if isinstance(fill, Fill) and fill.start_position is not None and not _recorded(event):
             if event.ts_ns != last_instant:
                 gap = to_scaled(fill.start_position, qty_scale) - position
                 if contradicts(fill.start_position, gap, lot_decimals, qty_scale):
-                    placed.append(_unpriced(Kind.ADJUST, event, gap, _book_for(events, event)))
+                    placed.append(_unpriced(Kind.ADJUST, event, gap, book))
                     findings.append(_break_finding(key, event, gap, position, qty_scale))
                     position += gap
             last_instant = event.ts_ns
         placed.append(event)
-        position += event.qty
+        position += 0 if _recorded(event) else event.qty
     return placed, findings
 
 
-def _opening(events: Sequence[Event], contract: ContractKind, qty_scale: int) -> tuple[int, bool]:
-    """Return the opening quantity and whether a venue's anchor says so."""
+def _recorded(event: Event) -> bool:
+    return isinstance(event.fact, Fill) and event.fact.leg is not None
+
+
+def _opening(
+    events: Sequence[Event], contract: ContractKind, qty_scale: int, lot_decimals: int
+) -> tuple[int, bool]:
+    """Return the opening quantity and whether a venue's anchor says so.
+
+    Coins that were never there cannot be sold, so spot opens with its largest shortfall at least,
+    anchor or not; a shortfall below the lot step is dust.
+    """
     moved = lowest = 0
     for event in events:
         fill = event.fact
-        if isinstance(fill, Fill) and fill.leg is None and fill.start_position is not None:
-            stated = to_scaled(fill.start_position, qty_scale)
-            off = Decimal(abs(stated - moved)).scaleb(-qty_scale)
-            within = moved != 0 and off <= tolerance(fill.start_position, 0)
-            return (0, True) if within else (stated - moved, True)
-        if not (isinstance(fill, Fill) and fill.leg is not None):
-            moved += event.qty
-            lowest = min(lowest, moved)
-    # Without any anchor only spot proves an opening: one cannot sell coins one never had.
-    return (-lowest, False) if contract == "spot" else (0, False)
+        if isinstance(fill, Fill) and fill.start_position is not None:
+            gap = to_scaled(fill.start_position, qty_scale) - moved
+            if moved and not contradicts(fill.start_position, gap, lot_decimals, qty_scale):
+                return 0, True
+            if contract != "spot" or gap >= -lowest:
+                return gap, True
+            break
+        moved += event.qty
+        lowest = min(lowest, moved)
+    if contract != "spot" or -lowest < 10 ** (qty_scale - lot_decimals):
+        return 0, False
+    return -lowest, False
 
 
 def _unpriced(kind: Kind, before: Event, qty: int, book: str) -> Event:
@@ -72,9 +85,9 @@ def _unpriced(kind: Kind, before: Event, qty: int, book: str) -> Event:
     return Event(kind=kind, ts_ns=before.ts_ns, seq=before.seq, key=key, book=book, qty=qty)
 
 
-def _book_for(events: Sequence[Event], at: Event) -> str:
+def _only_book(events: Sequence[Event]) -> str:
     books = {event.book for event in events if event.kind == Kind.FILL}
-    return at.book if len(books) == 1 else NO_STRATEGY
+    return books.pop() if len(books) == 1 else NO_STRATEGY
 
 
 def _opening_finding(

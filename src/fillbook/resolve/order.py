@@ -68,16 +68,18 @@ def settle_rows(claims: Sequence[Claimed]) -> dict[int, int]:
 def tolerance(stated: Decimal, lot_decimals: int) -> Decimal:
     """Return how far a stated position may be off before it contradicts: half its last digit.
 
-    A number printed with ten significant digits may be rounded there; a shorter one is exact to
-    the lot step.
+    A print is exact to the lot step as far as ten significant digits reach; the zeros that a
+    shorter one has lost at its end count.
 
     >>> tolerance(Decimal("986.5245955"), 2), tolerance(Decimal("5"), 2)
     (Decimal('5E-8'), Decimal('0.005'))
+    >>> tolerance(Decimal("7777.77778"), 8)
+    Decimal('5E-7')
     """
-    decimals = decimals_of(stated)
-    if len(stated.as_tuple().digits) < _ROUNDED_DIGITS:
-        decimals = max(decimals, lot_decimals)
-    return Decimal(5).scaleb(-decimals - 1)
+    reach = lot_decimals
+    if stated:
+        reach = min(lot_decimals, _ROUNDED_DIGITS - 1 - stated.adjusted())
+    return Decimal(5).scaleb(-max(decimals_of(stated), reach) - 1)
 
 
 def contradicts(stated: Decimal, gap: int, lot_decimals: int, qty_scale: int) -> bool:
