@@ -124,7 +124,7 @@ def _flows(totals: Totals, part: Part, rows: Rows, valuer: Valuer) -> None:
     totals.fees, totals.funding = total(fee), total(funding)
     kind, given = events.kind[rows], events.flags[rows]
     is_fill = kind == layout.FILL
-    totals.n_fills = int(is_fill.sum())
+    totals.n_fills = len(np.unique(columns.seq[rows][is_fill]))
     totals.n_fees = int(fee.any(axis=1).sum())
     is_funding = (kind == layout.FUNDING) | (kind == layout.FUNDING_SHARE)
     totals.n_fundings = len(np.unique(columns.seq[rows][is_funding]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+import msgspec
 import numpy as np
 
 from fillbook.analysis.answers import FillRow, PositionRow
@@ -9,7 +12,14 @@ from fillbook.analysis.valuation import position_value
 from fillbook.analysis.view import BookView, Query, parts_of
 from fillbook.facts.model import Instrument
 from fillbook.ground.clock import iso
-from fillbook.ground.exact import MONEY_SCALE, divide_half_even, money_text, scaled_text
+from fillbook.ground.exact import (
+    EXACT,
+    MONEY_SCALE,
+    divide_half_even,
+    money_text,
+    plain_text,
+    scaled_text,
+)
 from fillbook.ledger import layout
 from fillbook.ledger.amounts import to_int, to_ints
 from fillbook.ledger.columns import MAKER, TAKER, VENUE_PNL
@@ -33,7 +43,33 @@ def fills(view: BookView, query: Query) -> list[FillRow]:
             ts_ns = int(group.columns.ts_ns[row])
             found.append((ts_ns, row, _fill_row(group, row, gross, fee)))
     found.sort(key=lambda item: (item[0], item[2].account, item[2].instrument, item[1]))
-    return [row for _, _, row in found]
+    return _whole_fills([row for _, _, row in found])
+
+
+def _whole_fills(rows: list[FillRow]) -> list[FillRow]:
+    """Join the parts of a fill that several strategies share, which stand side by side."""
+    whole: list[FillRow] = []
+    for row in rows:
+        last = whole[-1] if whole else None
+        if last is None or last.seq != row.seq:
+            whole.append(row)
+            continue
+        strategies = dict.fromkeys((*last.strategy.split("+"), row.strategy))
+        whole[-1] = msgspec.structs.replace(
+            row,
+            qty=_added(last.qty, row.qty) or "0",
+            fee=_added(last.fee, row.fee),
+            realized=_added(last.realized, row.realized),
+            venue_pnl=_added(last.venue_pnl, row.venue_pnl),
+            strategy="+".join(strategies),
+        )
+    return whole
+
+
+def _added(one: str | None, other: str | None) -> str | None:
+    if one is None or other is None:
+        return None
+    return plain_text(EXACT.add(Decimal(one), Decimal(other)))
 
 
 def _fill_row(group: GroupLedger, row: int, gross: int, fee: int) -> FillRow:

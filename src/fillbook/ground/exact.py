@@ -16,7 +16,7 @@ INT128_MAX = 2**127 - 1
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 # Traps inexactness: a conversion that would round raises instead of losing a digit.
-_EXACT = Context(prec=120, traps=[Inexact])
+EXACT = Context(prec=120, traps=[Inexact])
 
 
 def parse_decimal(text: str) -> Decimal:
@@ -75,7 +75,7 @@ def to_scaled(number: Decimal, scale: int) -> int:
     >>> to_scaled(Decimal("1.25"), 3)
     1250
     """
-    scaled = number.scaleb(scale, _EXACT)
+    scaled = number.scaleb(scale, EXACT)
     whole = int(scaled)
     if whole != scaled:
         raise ValueError(f"{number} has more than {scale} decimals")
@@ -88,7 +88,7 @@ def from_scaled(whole: int, scale: int) -> Decimal:
     >>> from_scaled(1250, 3)
     Decimal('1.250')
     """
-    return Decimal(whole).scaleb(-scale, _EXACT)
+    return Decimal(whole).scaleb(-scale, EXACT)
 
 
 def divide_half_even(dividend: int, divisor: int) -> int:

@@ -131,11 +131,14 @@ class _Builder:
         elif fill.fee is not None:
             fee, asset = to_money(fill.fee), fill.fee_asset or self.settle
         venue_pnl = 0 if fill.venue_pnl is None else to_money(fill.venue_pnl)
+        traded = to_scaled(fill.qty, self.terms.qty_scale)
+        if event.part is not None:
+            fee, traded, venue_pnl = (event.part.of(n) for n in (fee, traded, venue_pnl))
         px, flags, known = self._rungs(event, fill)
         self._add(
             event,
             qty=event.qty,
-            traded=to_scaled(fill.qty, self.terms.qty_scale),
+            traded=traded,
             price=to_scaled(fill.px, self.terms.price_scale),
             px=px,
             fee=fee,

@@ -17,6 +17,7 @@ from fillbook.facts.model import (
     OrderUpdate,
     PositionSide,
 )
+from fillbook.ground.exact import divide_half_even
 
 NO_STRATEGY = "-"
 
@@ -48,11 +49,32 @@ class Rungs(msgspec.Struct, frozen=True):
     mid: Decimal | None = None
 
 
+class PartOf(msgspec.Struct, frozen=True):
+    """The part [start, stop) of a fill's quantity `whole` that one sub-book takes.
+
+    Amounts are shared by rounding the running share, so that the parts sum to the whole.
+    """
+
+    start: int
+    stop: int
+    whole: int
+
+    def of(self, amount: int) -> int:
+        """Return this part's share of an amount, half-even on the running share.
+
+        >>> [PartOf(0, 1, 3).of(10), PartOf(1, 3, 3).of(10)]
+        [3, 7]
+        """
+        reached = divide_half_even(amount * self.stop, self.whole)
+        return reached - divide_half_even(amount * self.start, self.whole)
+
+
 class Event(msgspec.Struct):
     """One thing that changes a group, at its place in the group's order.
 
     `qty` is the signed change of inventory at the group's `qty_scale`, with a base fee already
-    taken off. `book` names the sub-book: a strategy, or strategy and leg.
+    taken off. `book` names the sub-book: a strategy, or strategy and leg; `part` is set where one
+    fill is shared by several.
     """
 
     kind: Kind
@@ -64,6 +86,7 @@ class Event(msgspec.Struct):
     fact: Fill | Funding | Charge | None = None
     rungs: Rungs | None = None
     row: int | None = None
+    part: PartOf | None = None
 
 
 class Group(msgspec.Struct):

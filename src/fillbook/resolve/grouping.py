@@ -14,6 +14,7 @@ from fillbook.resolve.assignment import Assigner
 from fillbook.resolve.event import Event, Group, GroupKey, Kind
 from fillbook.resolve.instruments import InstrumentBook, unknown_instrument
 from fillbook.resolve.order import chained, in_order, settle_rows
+from fillbook.resolve.prorata import shared_out
 
 ACCOUNT_WIDE = "-"
 _KIND_OF = {Fill: Kind.FILL, Funding: Kind.FUNDING, Charge: Kind.CHARGE}
@@ -105,7 +106,8 @@ def build_group(
         group.has_rungs = group.has_rungs or event.rungs is not None
         events.append(event)
     ordered = chained(in_order(events), lot_decimals, qty_scale)
-    group.events, findings = with_anchors(key, contract.contract, ordered, qty_scale, lot_decimals)
+    placed, findings = with_anchors(key, contract.contract, ordered, qty_scale, lot_decimals)
+    group.events = shared_out(placed)
     return group, findings
 
 
