@@ -64,7 +64,7 @@ def batch_id_of(source: str, account: str, fingerprint: str) -> str:
     """Name a batch by what it is, so that the same import always has the same name.
 
     >>> batch_id_of("coinbase-pro", "default", "ab" * 32)
-    'b-ad4dbc6a2f3e'
+    'b-0611f5c5e1dd'
     """
     digest = hashlib.sha256("\x1f".join((source, account, fingerprint)).encode()).hexdigest()
     return f"b-{digest[:12]}"
