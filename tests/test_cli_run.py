@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import jsonschema
@@ -358,3 +360,21 @@ def test_every_answer_has_a_published_shape() -> None:
         schema = json.loads((SCHEMAS / f"{command}.json").read_text(encoding="utf-8"))
         fields = {field.encode_name for field in msgspec.structs.fields(kind)}
         assert set(schema["$defs"][kind.__name__]["properties"]) == fields
+
+
+def keys_of(kind: object) -> set[str]:
+    """Return every key a struct of settings can have, those of its parts included."""
+    if typing.get_origin(kind) in (tuple, dict):
+        return keys_of(typing.get_args(kind)[-1 if typing.get_origin(kind) is dict else 0])
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return set()
+    hints = typing.get_type_hints(kind)
+    found = set()
+    for field in msgspec.structs.fields(kind):
+        found |= {field.encode_name} | keys_of(hints[field.name])
+    return found
+
+
+def test_the_configuration_names_every_key() -> None:
+    missing = [key for key in keys_of(Settings) if not re.search(rf"\b{key}\b", STARTER)]
+    assert not missing

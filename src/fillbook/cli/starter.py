@@ -37,6 +37,7 @@ max_age = "1h"                # a price older than this values nothing
 # share = 0.20                # of the venue's rate limit, which your bot shares
 # accept_trading_key = false  # true only for a venue that gives no read-only key; see the page
 # symbols = []                # pulled even where the venue does not name them
+# urls = {}                   # other hosts by their role: a testnet, a simulated venue
 
 [monitor]
 detection_interval = "30s"    # how often to look for new trades
@@ -46,6 +47,9 @@ host = "127.0.0.1"
 port = 9464
 log_dir = "logs"
 pid_file = "fillbook.pid"
+watched_files = []            # files that a bot writes and the monitor reads as they grow
+# token_file = "push.token"   # what bots present to push facts: a file of mode 0600, or this
+token_env = "FILLBOOK_PUSH_TOKEN"    # environment variable
 
 # How a CSV or JSONL of your own names its columns (docs/readers/generic.md explains it).
 # [[import.map]]
