@@ -118,7 +118,7 @@ def test_decimals_that_print_differently_are_one_claim(tmp_path: Path) -> None:
         assert (done.new, done.known, done.conflicts) == (0, 3, 0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_any_order_any_pages_any_repeats_give_the_same_live_set(data: st.DataObject) -> None:
     numbers = data.draw(st.lists(st.integers(0, 25), min_size=1, max_size=60))

@@ -7,7 +7,7 @@ from fillbook.ground.errors import BookDamagedError
 from fillbook.journal.anchor import Anchor, HeadLine
 from fillbook.journal.batches import opened
 from fillbook.journal.chain import genesis
-from fillbook.journal.sheets import checked_pages, resealed
+from fillbook.journal.sheets import checked_pages, epoch_of, resealed
 from fillbook.journal.sqlite import RESTORE
 from fillbook.journal.tables import BookFile, PageRow
 
@@ -45,9 +45,12 @@ def contradicts(file: BookFile, line: HeadLine) -> bool:
         return page.hash.hex() != line.hash or page.last_seq != line.seq
     if line.page == 0:
         return genesis(file.book_id()).hex() != line.hash
-    following = file.page_of_seq(line.seq + 1)
     # Missing pages are forgiven where an epoch, which skips their numbers, has named them lost.
-    return following is None or following.first_seq <= line.seq or not file.page(line.page + 1)
+    following = file.page_after(line.page)
+    if following is None:
+        return True
+    sheets = checked_pages(file, line.page, following.page)
+    return all(epoch_of(page, sheet) is None for page, sheet in sheets)
 
 
 def missing(anchor: Anchor) -> Finding:

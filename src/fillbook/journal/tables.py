@@ -98,6 +98,10 @@ class BookFile(Database):
         """Return the page that comes before a number."""
         return self._one_page("WHERE page < ? ORDER BY page DESC LIMIT 1", number)
 
+    def page_after(self, number: int) -> PageRow | None:
+        """Return the page that comes after a number."""
+        return self._one_page("WHERE page > ? ORDER BY page LIMIT 1", number)
+
     def page_of_seq(self, seq: int) -> PageRow | None:
         """Return the first page that reaches `seq`."""
         return self._one_page("WHERE last_seq >= ? ORDER BY last_seq, page LIMIT 1", seq)
