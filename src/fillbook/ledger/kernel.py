@@ -6,7 +6,7 @@ it at the first use and keeps it on disk. The rules of the loop:
 - every array has room for the worst case beforehand; the loop never asks for memory;
 - nothing wraps: a sum or product that leaves its words ends the fold with a code. Rows of that
   event may be half written, so the caller folds the chunk again, up to the event;
-- a trade is open exactly while |position| >= dust, and its words are zero while none is open;
+- a trade is open exactly while |position| >= dust; its totals grow in its own row;
 - costs have signs of their own (prices may be negative): magnitudes are divided, signs put back.
 """
 
@@ -24,169 +24,199 @@ from fillbook.ledger.wide import (
     U0,
     add64,
     add128,
+    apply_sign,
     divide_half_even,
     leading_zeros,
-    magnitude,
     mul64,
     mul128x64,
-    negate,
     reciprocal,
     share_half_even,
     share_magnitude,
     sub128,
 )
 
-# places in `rules`
+# Nothing here owns memory, so arrays need no reference counts: in the loop they would cost an
+# atomic operation wherever an array is handed on. Division by zero cannot occur.
+_PLAIN: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
+inlined = njit(forceinline=True, **_PLAIN)
+compiled = njit(**_PLAIN)
+
+# words of `rules`
 R_METHOD = 0
 R_FACTOR = 1
 R_DIVISOR = 2
 R_DUST = 3
 R_EVENT = 4  # group index of the first row
-R_FIRST_TRADE = 5  # number of the first trade this fold may open
-R_ROW_SHIFT = 6  # row of trade n is n + this
-RULES = 7
+R_ROW_SHIFT = 5  # row of trade n is n + this
 
 _RUNGS = 4
 _FILL_RUNG = 3
 _MIN64 = -(2**63)
+# A place masked with this is known to be no negative index, which spares the check at every use.
+_PLACE = 2**40 - 1
 
 
-@njit(forceinline=True)
+@inlined
+def _get(words, place):  # type: ignore[no-untyped-def]
+    """Return the money at a place as (hi, lo)."""
+    return words[place], np.uint64(words[place + 1])
+
+
+@inlined
+def _put(words, place, hi, lo):  # type: ignore[no-untyped-def]
+    """Write money at a place."""
+    words[place] = hi
+    words[place + 1] = np.int64(lo)
+
+
+@inlined
+def _clear(words, place, count):  # type: ignore[no-untyped-def]
+    """Write zeros."""
+    first = np.uint64(place)
+    # unsigned, so that the compiler sees one run of memory
+    for word in range(np.uint64(count)):
+        words[first + word] = 0
+
+
+@inlined
+def _add(words, place, hi, lo):  # type: ignore[no-untyped-def]
+    """Add to the money at a place; return whether that overflowed."""
+    old_hi, old_lo = _get(words, place)
+    hi, lo, bad = add128(old_hi, old_lo, hi, lo)
+    _put(words, place, hi, lo)
+    return bad
+
+
+@inlined
+def _add_signed(words, place, hi, lo, side):  # type: ignore[no-untyped-def]
+    """Add side * money, side being +1 or -1; return whether that overflowed."""
+    sign = side >> 63
+    signed_hi, signed_lo = apply_sign(hi, lo, sign)
+    bad = (hi == _MIN64) & (lo == U0) & (sign < 0)
+    return _add(words, place, signed_hi, signed_lo) | bad
+
+
+@inlined
+def _count(words, place, qty):  # type: ignore[no-untyped-def]
+    """Add to the quantity at a place; return whether that overflowed."""
+    qty, bad = add64(words[place], qty)
+    words[place] = qty
+    return bad
+
+
+@inlined
 def _value(qty, px, factor, divisor):  # type: ignore[no-untyped-def]
     """Return half_even(qty * px * factor / divisor) as (hi, lo, overflow)."""
-    hi, lo = mul64(qty, px)
-    hi, lo, bad = mul128x64(hi, lo, factor)
+    hi, lo = mul64(qty, factor)
+    bad = False
+    if hi == np.int64(lo) >> 63:
+        hi, lo = mul64(np.int64(lo), px)
+    else:
+        hi, lo, bad = mul128x64(hi, lo, px)
     if divisor != 1:
         hi, lo = divide_half_even(hi, lo, divisor)
     return hi, lo, bad
 
 
-@njit(forceinline=True)
+@inlined
 def _removal(hi, lo, part, divisor, inverse):  # type: ignore[no-untyped-def]
     """Return sign(C) * floor(|C| * m / Q) as (hi, lo); m and Q are scaled, see share_magnitude."""
-    mhi, mlo = magnitude(hi, lo)
-    qhi, qlo, _ = share_magnitude(mhi, mlo, part, divisor, inverse)
-    if hi < 0:
-        return negate(np.int64(qhi), qlo)
-    return np.int64(qhi), qlo
+    sign = hi >> 63
+    hi, lo = apply_sign(hi, lo, sign)
+    qhi, qlo, _ = share_magnitude(np.uint64(hi), lo, part, divisor, inverse)
+    return apply_sign(np.int64(qhi), qlo, sign)
 
 
-@njit(forceinline=True)
-def _add(rows, at, word, hi, lo):  # type: ignore[no-untyped-def]
-    """Add money to rows[at, word:]; return whether that overflowed."""
-    hi, lo, bad = add128(rows[at, word], np.uint64(rows[at, word + 1]), hi, lo)
-    rows[at, word] = hi
-    rows[at, word + 1] = np.int64(lo)
-    return bad
+@inlined
+def _code(bad, bad_value, bad_qty):  # type: ignore[no-untyped-def]
+    """Return the code of what went wrong first."""
+    if bad_value:
+        return w.VALUE_OVERFLOW
+    if bad_qty:
+        return w.QTY_OVERFLOW
+    return w.MONEY_OVERFLOW if bad else w.FOLDED
 
 
-@njit(forceinline=True)
-def _add_signed(rows, at, word, hi, lo, side):  # type: ignore[no-untyped-def]
-    """Add side * money to rows[at, word:], side being +1 or -1; return whether that overflowed."""
-    old_hi, old_lo = rows[at, word], np.uint64(rows[at, word + 1])
-    if side > 0:
-        hi, lo, bad = add128(old_hi, old_lo, hi, lo)
-    else:
-        hi, lo, bad = sub128(old_hi, old_lo, hi, lo)
-    rows[at, word] = hi
-    rows[at, word + 1] = np.int64(lo)
-    return bad
-
-
-@njit(forceinline=True)
-def _count(rows, at, word, qty):  # type: ignore[no-untyped-def]
-    """Add a quantity to rows[at, word]; return whether that overflowed."""
-    qty, bad = add64(rows[at, word], qty)
-    rows[at, word] = qty
-    return bad
-
-
-@njit(forceinline=True)
-def _start_trade(books, at, head, event, side):  # type: ignore[no-untyped-def]
+@inlined
+def _start_trade(books, at, head, trades, shift, event, side):  # type: ignore[no-untyped-def]
     """Open a trade that begins with whatever residue of its own side the book holds.
 
-    Return (number, overflow).
+    Return (its place, overflow).
     """
-    bad = False
     number = head[w.H_TRADES]
     head[w.H_TRADES] = number + 1
-    books[at, w.S_TRADE] = number
-    books[at, w.S_OPENED_AT] = event
-    books[at, w.S_SIDE] = side
-    priced = books[at, w.S_PRICED]
-    unpriced = books[at, w.S_UNPRICED]
-    if (priced > 0) == (side > 0) and priced != 0:
-        books[at, w.S_OPENED] = abs(priced)
-        word = w.S_COST + 2 * _FILL_RUNG
-        hi, lo = books[at, word], np.uint64(books[at, word + 1])
-        bad = _add_signed(books, at, w.S_ENTRY, hi, lo, side)
-    if (unpriced > 0) == (side > 0) and unpriced != 0:
-        books[at, w.S_OPENED_UNPRICED] = abs(unpriced)
-        books[at, w.S_FLAGS] = w.TRADE_UNPRICED
-    return number, bad
+    row = ((number + shift) * w.TRADE_WORDS) & _PLACE
+    books[at + w.B_TRADE] = number
+    books[at + w.B_ROW] = row
+    _clear(trades, row + w.T_SIDE, w.TRADE_WORDS - w.T_SIDE)
+    trades[row + w.T_NUMBER] = number
+    trades[row + w.T_BOOK] = at // w.BOOK_WORDS
+    trades[row + w.T_OPENED_AT] = event
+    trades[row + w.T_CLOSED_AT] = -1
+    trades[row + w.T_SIDE] = side
+    bad = False
+    priced, unpriced = books[at + w.B_PRICED], books[at + w.B_UNPRICED]
+    if priced != 0 and (priced > 0) == (side > 0):
+        trades[row + w.T_OPENED] = abs(priced)
+        hi, lo = _get(books, at + w.B_COST + 2 * _FILL_RUNG)
+        bad = _add_signed(trades, row + w.T_ENTRY, hi, lo, side)
+    if unpriced != 0 and (unpriced > 0) == (side > 0):
+        trades[row + w.T_OPENED_UNPRICED] = abs(unpriced)
+        trades[row + w.T_FLAGS] = w.TRADE_UNPRICED
+    return row, bad
 
 
-@njit(forceinline=True)
-def _close_trade(books, at, book, trades, carried, first, shift, event):  # type: ignore[no-untyped-def]
-    """Write the finished trade's row and clear its words."""
-    number = books[at, w.S_TRADE]
-    row = number + shift if number >= first else carried[at]
-    trades[row, w.T_NUMBER] = number
-    trades[row, w.T_BOOK] = book
-    trades[row, w.T_OPENED_AT] = books[at, w.S_OPENED_AT]
-    trades[row, w.T_CLOSED_AT] = event
-    books[at, w.S_TRADE] = -1
-    books[at, w.S_OPENED_AT] = 0
-    for word in range(w.TRADE_WORDS - w.T_SIDE):
-        trades[row, w.T_SIDE + word] = books[at, w.S_SIDE + word]
-        books[at, w.S_SIDE + word] = 0
+@inlined
+def _close_trade(books, at, trades, event):  # type: ignore[no-untyped-def]
+    """Close the book's open trade."""
+    trades[(books[at + w.B_ROW] & _PLACE) + w.T_CLOSED_AT] = event
+    books[at + w.B_TRADE] = -1
 
 
-@njit(forceinline=True)
+@inlined
 def _free_lots(books, at, lots, head):  # type: ignore[no-untyped-def]
     """Give all lots of a book back to the pool."""
-    if books[at, w.S_LOTS] > 0:
-        lots[books[at, w.S_LAST], w.L_LINK] = head[w.H_LOT_FREE]
-        head[w.H_LOT_FREE] = books[at, w.S_FIRST]
-        books[at, w.S_FIRST] = -1
-        books[at, w.S_LAST] = -1
-        books[at, w.S_LOTS] = 0
+    if books[at + w.B_LOTS] > 0:
+        lots[(books[at + w.B_LAST] & _PLACE) + w.L_LINK] = head[w.H_LOT_FREE]
+        head[w.H_LOT_FREE] = books[at + w.B_FIRST]
+        books[at + w.B_FIRST] = -1
+        books[at + w.B_LAST] = -1
+        books[at + w.B_LOTS] = 0
 
 
-@njit(forceinline=True)
+@inlined
 def _new_lot(books, at, lots, head, method, qty):  # type: ignore[no-untyped-def]
     """Take a lot from the pool, last in line (FIFO) or first (LIFO); return its place."""
-    place = head[w.H_LOT_FREE]
-    if place >= 0:
-        head[w.H_LOT_FREE] = lots[place, w.L_LINK]
+    lot = head[w.H_LOT_FREE]
+    if lot >= 0:
+        head[w.H_LOT_FREE] = lots[lot + w.L_LINK]
     else:
-        place = head[w.H_LOT_USED]
-        head[w.H_LOT_USED] = place + 1
-    lots[place, w.L_QTY] = qty
-    if books[at, w.S_LOTS] == 0:
-        lots[place, w.L_LINK] = -1
-        books[at, w.S_FIRST] = place
-        books[at, w.S_LAST] = place
+        lot = head[w.H_LOT_USED]
+        head[w.H_LOT_USED] = lot + w.LOT_WORDS
+    lot &= _PLACE
+    lots[lot + w.L_QTY] = qty
+    lots[lot + w.L_LINK] = -1
+    if books[at + w.B_LOTS] == 0:
+        books[at + w.B_FIRST] = lot
+        books[at + w.B_LAST] = lot
     elif method == w.FIFO:
-        lots[place, w.L_LINK] = -1
-        lots[books[at, w.S_LAST], w.L_LINK] = place
-        books[at, w.S_LAST] = place
+        lots[(books[at + w.B_LAST] & _PLACE) + w.L_LINK] = lot
+        books[at + w.B_LAST] = lot
     else:
-        lots[place, w.L_LINK] = books[at, w.S_FIRST]
-        books[at, w.S_FIRST] = place
-    books[at, w.S_LOTS] += 1
-    return place
+        lots[lot + w.L_LINK] = books[at + w.B_FIRST]
+        books[at + w.B_FIRST] = lot
+    books[at + w.B_LOTS] += 1
+    return lot
 
 
-@njit
+@compiled
 def _take_lots(books, at, lots, head, wanted, taken, row):  # type: ignore[no-untyped-def]
-    """Consume lots worth `wanted`, less than all; write their cost to taken[row]; tell overflow."""
+    """Consume lots worth `wanted`, less than all; write their cost at a row; tell overflow."""
     bad = False
-    for word in range(2 * _RUNGS):
-        taken[row, word // 2, word % 2] = 0
+    _clear(taken, row, 2 * _RUNGS)
     while wanted > 0:
-        place = books[at, w.S_FIRST]
-        held = lots[place, w.L_QTY]
+        lot = books[at + w.B_FIRST] & _PLACE
+        held = lots[lot + w.L_QTY]
         size = abs(held)
         whole = size <= wanted
         part = size if whole else wanted
@@ -194,59 +224,92 @@ def _take_lots(books, at, lots, head, wanted, taken, row):  # type: ignore[no-un
         divisor = np.uint64(size) << shift
         inverse = U0 if whole else reciprocal(divisor)
         for k in range(_RUNGS):
-            word = w.L_COST + 2 * k
-            hi, lo = lots[place, word], np.uint64(lots[place, word + 1])
+            hi, lo = _get(lots, lot + w.L_COST + 2 * k)
             if not whole:
-                ahi, alo = hi, lo
+                left_hi, left_lo = hi, lo
                 hi, lo = _removal(hi, lo, np.uint64(part) << shift, divisor, inverse)
-                ahi, alo, _ = sub128(ahi, alo, hi, lo)
-                lots[place, word] = ahi
-                lots[place, word + 1] = np.int64(alo)
-            hi, lo, over = add128(taken[row, k, 0], np.uint64(taken[row, k, 1]), hi, lo)
-            taken[row, k, 0] = hi
-            taken[row, k, 1] = np.int64(lo)
-            bad |= over
+                left_hi, left_lo, _ = sub128(left_hi, left_lo, hi, lo)
+                _put(lots, lot + w.L_COST + 2 * k, left_hi, left_lo)
+            bad |= _add(taken, row + 2 * k, hi, lo)
         if whole:
-            books[at, w.S_FIRST] = lots[place, w.L_LINK]
-            books[at, w.S_LOTS] -= 1
-            lots[place, w.L_LINK] = head[w.H_LOT_FREE]
-            head[w.H_LOT_FREE] = place
+            books[at + w.B_FIRST] = lots[lot + w.L_LINK]
+            books[at + w.B_LOTS] -= 1
+            lots[lot + w.L_LINK] = head[w.H_LOT_FREE]
+            head[w.H_LOT_FREE] = lot
         else:
-            lots[place, w.L_QTY] = held - part if held > 0 else held + part
+            lots[lot + w.L_QTY] = held - part if held > 0 else held + part
         wanted -= part
     return bad
 
 
-@njit
-def _adjust(  # type: ignore[no-untyped-def]
-    i, qty, flags, book, books, lots, head, trades, carried, removed, removed_event, rules, outs
-):
+@compiled
+def _take_cost(books, at, lots, head, method, wanted, taken, row):  # type: ignore[no-untyped-def]
+    """Take the cost of `wanted` priced quantity out of a book; write it at a row; tell overflow."""
+    held = abs(books[at + w.B_PRICED])
+    if wanted == held:
+        _free_lots(books, at, lots, head)
+        for word in range(2 * _RUNGS):
+            taken[row + word] = books[at + w.B_COST + word]
+        _clear(books, at + w.B_COST, 2 * _RUNGS)
+        return False
+    bad = False
+    shift = leading_zeros(np.uint64(held))
+    divisor = np.uint64(held) << shift
+    part = np.uint64(wanted) << shift
+    inverse = U0
+    if method == w.AVERAGE:
+        inverse = reciprocal(divisor)
+    else:
+        bad = _take_lots(books, at, lots, head, wanted, taken, row)
+    for k in range(_RUNGS):
+        hi, lo = _get(books, at + w.B_COST + 2 * k)
+        if method == w.AVERAGE:
+            gone_hi, gone_lo = _removal(hi, lo, part, divisor, inverse)
+            _put(taken, row + 2 * k, gone_hi, gone_lo)
+        else:
+            gone_hi, gone_lo = _get(taken, row + 2 * k)
+        hi, lo, over = sub128(hi, lo, gone_hi, gone_lo)
+        bad |= over
+        _put(books, at + w.B_COST + 2 * k, hi, lo)
+    return bad
+
+
+@inlined
+def _realise(realised, place, hi, lo, gone_hi, gone_lo, trades, total):  # type: ignore[no-untyped-def]
+    """Write -(closing value + cost removed), add it to the trade's total; tell overflow."""
+    hi, lo, bad = add128(hi, lo, gone_hi, gone_lo)
+    hi, lo, over = sub128(np.int64(0), U0, hi, lo)
+    _put(realised, place, hi, lo)
+    return _add(trades, total, hi, lo) | bad | over
+
+
+@compiled
+def _adjust(i, qty, flags, rules, books, at, lots, head, trades, removed, removed_event, outs):  # type: ignore[no-untyped-def]
     """Fold one ADJUST; return a code."""
-    method, dust, event = rules[R_METHOD], rules[R_DUST], rules[R_EVENT] + i
-    first, shift = rules[R_FIRST_TRADE], rules[R_ROW_SHIFT]
+    event, shift = rules[R_EVENT] + i, rules[R_ROW_SHIFT]
     closed_qty, unpriced_closed, position_after, trade_close, trade_open, out_flags = outs
-    at = np.uint64(book)
-    priced, unpriced = books[at, w.S_PRICED], books[at, w.S_UNPRICED]
+    priced, unpriced = books[at + w.B_PRICED], books[at + w.B_UNPRICED]
     position = priced + unpriced
     after, bad = add64(position, qty)
     if bad or after == _MIN64 or qty == _MIN64:
         return w.QTY_OVERFLOW
     position_after[i] = after
-    live = abs(after) >= dust
-    trade = books[at, w.S_TRADE]
+    live = abs(after) >= rules[R_DUST]
+    trade, row = books[at + w.B_TRADE], books[at + w.B_ROW] & _PLACE
     mark = 0 if flags & w.OPENING else w.TRADE_APPROXIMATE
     side = 1 if after > 0 else -1
     if qty == 0 or position == 0 or (qty > 0) == (position > 0):
         if trade < 0 and live:
-            trade, bad = _start_trade(books, at, head, event, side)
-        books[at, w.S_UNPRICED] = unpriced + qty
+            row, bad = _start_trade(books, at, head, trades, shift, event, side)
+            trade = books[at + w.B_TRADE]
+        books[at + w.B_UNPRICED] = unpriced + qty
         trade_open[i] = trade
-        if trade >= 0 and qty != 0:
-            bad |= _count(books, at, w.S_OPENED_UNPRICED, abs(qty))
-            books[at, w.S_FLAGS] |= mark | w.TRADE_UNPRICED
-            books[at, w.S_MAX] = max(books[at, w.S_MAX], abs(after))
-        elif trade < 0:
+        if trade < 0:
             out_flags[i] = w.OUTSIDE_TRADE
+        elif qty != 0:
+            bad |= _count(trades, row + w.T_OPENED_UNPRICED, abs(qty))
+            trades[row + w.T_FLAGS] |= mark | w.TRADE_UNPRICED
+            trades[row + w.T_MAX] = max(trades[row + w.T_MAX], abs(after))
         return w.QTY_OVERFLOW if bad else w.FOLDED
 
     size, held = abs(qty), abs(position)
@@ -255,105 +318,188 @@ def _adjust(  # type: ignore[no-untyped-def]
     with_cost = closing - without_cost
     closed_qty[i] = closing
     unpriced_closed[i] = without_cost
-    out_flags[i] = w.REALISED_UNKNOWN
-    if with_cost > 0:
-        row = head[w.H_REMOVED]
-        head[w.H_REMOVED] = row + 1
-        removed_event[row] = event
-        whole = with_cost == abs(priced)
-        if whole:
-            _free_lots(books, at, lots, head)
-        elif method != w.AVERAGE:
-            bad |= _take_lots(books, at, lots, head, with_cost, removed, row)
-        scale = leading_zeros(np.uint64(abs(priced)))
-        divisor = np.uint64(abs(priced)) << scale
-        inverse = reciprocal(divisor)
-        for k in range(_RUNGS):
-            word = w.S_COST + 2 * k
-            hi, lo = books[at, word], np.uint64(books[at, word + 1])
-            ahi, alo = hi, lo
-            if not whole and method == w.AVERAGE:
-                hi, lo = _removal(hi, lo, np.uint64(with_cost) << scale, divisor, inverse)
-            elif not whole:
-                hi, lo = removed[row, k, 0], np.uint64(removed[row, k, 1])
-            removed[row, k, 0] = hi
-            removed[row, k, 1] = np.int64(lo)
-            ahi, alo, over = sub128(ahi, alo, hi, lo)
-            books[at, word] = ahi
-            books[at, word + 1] = np.int64(alo)
-            bad |= over
-        mark |= w.TRADE_UNPRICED
-    if position > 0:
-        books[at, w.S_PRICED] = priced - with_cost
-        books[at, w.S_UNPRICED] = unpriced - without_cost
-    else:
-        books[at, w.S_PRICED] = priced + with_cost
-        books[at, w.S_UNPRICED] = unpriced + without_cost
-    crossing = size > held
     trade_close[i] = trade
+    out_flags[i] = w.REALISED_UNKNOWN if trade >= 0 else w.REALISED_UNKNOWN | w.OUTSIDE_TRADE
+    if with_cost > 0:
+        place = head[w.H_REMOVED]
+        head[w.H_REMOVED] = place + 1
+        removed_event[place] = event
+        target = place * 2 * _RUNGS
+        bad = _take_cost(books, at, lots, head, rules[R_METHOD], with_cost, removed, target)
+        mark |= w.TRADE_UNPRICED
+    direction = 1 if position > 0 else -1
+    books[at + w.B_PRICED] = priced - direction * with_cost
+    books[at + w.B_UNPRICED] = unpriced - direction * without_cost
+    crossing = size > held
     if trade >= 0:
-        books[at, w.S_FLAGS] |= mark
+        trades[row + w.T_FLAGS] |= mark
         if crossing or not live:
-            _close_trade(books, at, book, trades, carried, first, shift, event)
-    else:
-        out_flags[i] |= w.OUTSIDE_TRADE
-    if crossing and live:
-        trade_open[i], _ = _start_trade(books, at, head, event, side)
-        books[at, w.S_OPENED_UNPRICED] = abs(after)
-        books[at, w.S_MAX] = abs(after)
-        books[at, w.S_FLAGS] = mark | w.TRADE_UNPRICED
+            _close_trade(books, at, trades, event)
     if crossing:
-        books[at, w.S_UNPRICED] = after
+        if live:
+            row, _ = _start_trade(books, at, head, trades, shift, event, side)
+            trade_open[i] = books[at + w.B_TRADE]
+            trades[row + w.T_OPENED_UNPRICED] = abs(after)
+            trades[row + w.T_MAX] = abs(after)
+            trades[row + w.T_FLAGS] = mark | w.TRADE_UNPRICED
+        books[at + w.B_UNPRICED] = after
     return w.MONEY_OVERFLOW if bad else w.FOLDED
 
 
-@njit
-def _share(books, book, head, hi, lo):  # type: ignore[no-untyped-def]
+@compiled
+def _share(books, at, head, hi, lo):  # type: ignore[no-untyped-def]
     """Return (hi, lo, code): what this book gets of money split by signed open positions."""
-    at = np.uint64(book)
+    book = at // w.BOOK_WORDS
     if book != head[w.H_SHARE_NEXT]:
         return np.int64(0), U0, w.SHARE_BROKEN
     if book == 0:
         whole = np.int64(0)
-        for other in range(len(books)):
-            if books[other, w.S_TRADE] >= 0:
-                whole, bad = add64(whole, books[other, w.S_PRICED] + books[other, w.S_UNPRICED])
+        for other in range(0, len(books), w.BOOK_WORDS):
+            if books[other + w.B_TRADE] >= 0:
+                whole, bad = add64(whole, books[other + w.B_PRICED] + books[other + w.B_UNPRICED])
                 if bad or whole == _MIN64:
                     return np.int64(0), U0, w.QTY_OVERFLOW
+        _clear(head, w.H_SHARE_NEXT, 5)
         head[w.H_SHARE_QTY] = whole
-        head[w.H_SHARE_DONE] = 0
-        head[w.H_SHARE_GIVEN] = 0
-        head[w.H_SHARE_GIVEN + 1] = 0
-    last = book == len(books) - 1
+    last = at + w.BOOK_WORDS == len(books)
     head[w.H_SHARE_NEXT] = 0 if last else book + 1
     whole = head[w.H_SHARE_QTY]
     if whole == 0:
         if book != 0:
             hi, lo = np.int64(0), U0
     else:
-        if books[at, w.S_TRADE] >= 0:
-            done, bad = add64(head[w.H_SHARE_DONE], books[at, w.S_PRICED] + books[at, w.S_UNPRICED])
+        if books[at + w.B_TRADE] >= 0:
+            position = books[at + w.B_PRICED] + books[at + w.B_UNPRICED]
+            done, bad = add64(head[w.H_SHARE_DONE], position)
             if bad or done == _MIN64:
                 return np.int64(0), U0, w.QTY_OVERFLOW
             head[w.H_SHARE_DONE] = done
         hi, lo, bad = share_half_even(hi, lo, head[w.H_SHARE_DONE], whole)
-        ghi, glo = head[w.H_SHARE_GIVEN], np.uint64(head[w.H_SHARE_GIVEN + 1])
-        head[w.H_SHARE_GIVEN] = hi
-        head[w.H_SHARE_GIVEN + 1] = np.int64(lo)
-        hi, lo, over = sub128(hi, lo, ghi, glo)
+        given_hi, given_lo = _get(head, w.H_SHARE_GIVEN)
+        _put(head, w.H_SHARE_GIVEN, hi, lo)
+        hi, lo, over = sub128(hi, lo, given_hi, given_lo)
         if bad or over:
             return np.int64(0), U0, w.MONEY_OVERFLOW
     if last:
-        for word in range(w.H_SHARE_NEXT, w.H_SHARE_GIVEN + 2):
-            head[word] = 0
+        _clear(head, w.H_SHARE_NEXT, 5)
     return hi, lo, w.FOLDED
 
 
-@njit(forceinline=True)
-def _why(bad_value, bad_qty):  # type: ignore[no-untyped-def]
-    if bad_value:
-        return w.VALUE_OVERFLOW
-    return w.QTY_OVERFLOW if bad_qty else w.MONEY_OVERFLOW
+@compiled
+def _any_fill(  # type: ignore[no-untyped-def]
+    i, qty, px, fee, marks, rules, books, at, lots, head, trades, realised, fee_open, outs
+):
+    """Fold one fill of any kind by any method; return a code.
+
+    The loop itself knows the common ones: AVERAGE, priced, from flat, growing, or closing.
+    """
+    event, shift = rules[R_EVENT] + i, rules[R_ROW_SHIFT]
+    method, factor, divisor = rules[R_METHOD], rules[R_FACTOR], rules[R_DIVISOR]
+    closed_qty, unpriced_closed, _, trade_close, trade_open, out_flags = outs
+    priced, unpriced = books[at + w.B_PRICED], books[at + w.B_UNPRICED]
+    position = priced + unpriced
+    after = position + qty
+    live = abs(after) >= rules[R_DUST]
+    size = abs(qty)
+    # the side of what the fill closes, if anything
+    side = -1 if qty > 0 else 1
+    closing = min(size, abs(position)) if (position > 0) == (side > 0) else 0
+    opening = size - closing
+    without_cost = min(closing, abs(unpriced))
+    with_cost = closing - without_cost
+    closed_qty[i] = closing
+    unpriced_closed[i] = without_cost
+    fee_hi, fee_lo = _get(fee, 2 * i)
+    bad = bad_value = bad_qty = False
+
+    trade, row = books[at + w.B_TRADE], books[at + w.B_ROW] & _PLACE
+    # A residue closed by the fill that opens the next trade: its result belongs to that one.
+    begins = trade < 0 and opening > 0 and live
+    if begins:
+        row, bad = _start_trade(books, at, head, trades, shift, event, -side)
+        trade = books[at + w.B_TRADE]
+    trade_close[i] = trade if closing > 0 else -1
+    result = 2 * _RUNGS * i
+    if with_cost > 0:
+        bad |= _take_cost(books, at, lots, head, method, with_cost, realised, result)
+    else:
+        _clear(realised, result, 2 * _RUNGS)
+    lot = np.int64(0)
+    has_lot = opening > 0 and method != w.AVERAGE
+    if has_lot:
+        lot = _new_lot(books, at, lots, head, method, -side * opening)
+
+    closed_hi, closed_lo = np.int64(0), U0
+    opened_hi, opened_lo = np.int64(0), U0
+    for k in range(_RUNGS):
+        # Parts are rounded one by one and the last takes the rest: their sum is the fill's value.
+        price = px[_RUNGS * i + k]
+        hi, lo, over = _value(qty, price, factor, divisor)
+        bad_value |= over
+        free_hi, free_lo = np.int64(0), U0
+        if without_cost > 0:
+            free_hi, free_lo, _ = _value(-side * without_cost, price, factor, divisor)
+            hi, lo, over = sub128(hi, lo, free_hi, free_lo)
+            bad |= over
+        if opening > 0:
+            rest_hi, rest_lo = hi, lo
+            hi, lo, _ = _value(-side * with_cost, price, factor, divisor)
+            opened_hi, opened_lo, over = sub128(rest_hi, rest_lo, hi, lo)
+            bad |= over
+            bad |= _add(books, at + w.B_COST + 2 * k, opened_hi, opened_lo)
+            if has_lot:
+                _put(lots, lot + w.L_COST + 2 * k, opened_hi, opened_lo)
+        closed_hi, closed_lo, over = add128(free_hi, free_lo, hi, lo)
+        bad |= over
+        gone_hi, gone_lo = _get(realised, result + 2 * k)
+        hi, lo, over = add128(hi, lo, gone_hi, gone_lo)
+        bad |= over
+        hi, lo, over = sub128(np.int64(0), U0, hi, lo)
+        bad |= over
+        _put(realised, result + 2 * k, hi, lo)
+        if trade >= 0:
+            bad |= _add(trades, row + w.T_REALISED + 2 * k, hi, lo)
+    # without what opens, for _start_trade takes what is there for a residue
+    books[at + w.B_PRICED] = priced - side * with_cost
+    books[at + w.B_UNPRICED] = unpriced - side * without_cost
+
+    told = w.REALISED_UNKNOWN if without_cost > 0 else 0
+    if trade < 0:
+        told |= w.OUTSIDE_TRADE
+        fee_hi, fee_lo = np.int64(0), U0
+    else:
+        trades[row + w.T_FLAGS] |= marks
+        trades[row + w.T_FILLS] += 1
+        if trades[row + w.T_FLAGS] & w.TRADE_SIGNAL_UNPRICED:
+            told |= w.SIGNAL_UNPRICED
+            hi, lo = _get(realised, result)
+            bad |= _add(trades, row + w.T_SIGNAL, hi, lo)
+        if closing > 0 and not begins:
+            bad_qty = _count(trades, row + w.T_CLOSED, closing)
+            bad |= _add_signed(trades, row + w.T_EXIT, closed_hi, closed_lo, -side)
+            flips = opening > 0 and live
+            hi, lo = fee_hi, fee_lo
+            if flips:
+                hi, lo, _ = share_half_even(fee_hi, fee_lo, closing, size)
+            bad |= _add(trades, row + w.T_FEES, hi, lo)
+            fee_hi, fee_lo, over = sub128(fee_hi, fee_lo, hi, lo)
+            bad |= over
+            if opening > 0 or not live:
+                _close_trade(books, at, trades, event)
+            if flips:
+                row, _ = _start_trade(books, at, head, trades, shift, event, -side)
+                trades[row + w.T_FLAGS] = marks
+                trades[row + w.T_FILLS] = 1
+        if books[at + w.B_TRADE] >= 0 and (opening > 0 or closing == 0):
+            bad_qty |= _count(trades, row + w.T_OPENED, opening)
+            trades[row + w.T_MAX] = max(trades[row + w.T_MAX], abs(after))
+            bad |= _add_signed(trades, row + w.T_ENTRY, opened_hi, opened_lo, -side)
+            bad |= _add(trades, row + w.T_FEES, fee_hi, fee_lo)
+            trade_open[i] = books[at + w.B_TRADE]
+    out_flags[i] = told
+    _put(fee_open, 2 * i, fee_hi, fee_lo)
+    books[at + w.B_PRICED] -= side * opening
+    return _code(bad, bad_value, bad_qty)
 
 
 def _fold(  # type: ignore[no-untyped-def]
@@ -371,7 +517,6 @@ def _fold(  # type: ignore[no-untyped-def]
     lots,
     head,
     trades,
-    carried,
     removed,
     removed_event,
     realised,
@@ -385,37 +530,39 @@ def _fold(  # type: ignore[no-untyped-def]
     out_flags,
 ):
     """Fold events [start, stop); return (code, row), the row being `stop` when all went well."""
-    method = rules[R_METHOD]
+    average = rules[R_METHOD] == w.AVERAGE
     factor = rules[R_FACTOR]
     divisor = rules[R_DIVISOR]
     dust = rules[R_DUST]
-    first = rules[R_FIRST_TRADE]
+    first_event = rules[R_EVENT]
     shift = rules[R_ROW_SHIFT]
-    average = method == w.AVERAGE
     outs = (closed_qty, unpriced_closed, position_after, trade_close, trade_open, out_flags)
-    for i in range(start, stop):
-        number = np.int64(book[i])
-        at = np.uint64(number)
+    code = w.FOLDED
+    n = start
+    while n < stop:
+        i = n & _PLACE
+        at = np.int64(np.uint32(book[i])) * w.BOOK_WORDS
         what = kind[i]
-        given = flags[i]
+        result = 2 * _RUNGS * i
+        closed_qty[i] = 0
+        unpriced_closed[i] = 0
+        trade_close[i] = -1
+        _clear(fee_open, 2 * i, 2)
+        _clear(funding, 2 * i, 2)
+        priced = books[at + w.B_PRICED]
+        unpriced = books[at + w.B_UNPRICED]
+        position = priced + unpriced
+        trade = books[at + w.B_TRADE]
+        row = books[at + w.B_ROW] & _PLACE
         if head[w.H_SHARE_NEXT] != 0 and what != w.FUNDING_SHARE:
-            return w.SHARE_BROKEN, i
+            code = w.SHARE_BROKEN
+            break
 
         if what != w.FILL:
-            position = books[at, w.S_PRICED] + books[at, w.S_UNPRICED]
-            trade = books[at, w.S_TRADE]
-            closed_qty[i] = 0
-            unpriced_closed[i] = 0
             position_after[i] = position
-            trade_close[i] = -1
             trade_open[i] = trade
-            for word in range(2 * _RUNGS):
-                realised[i, word // 2, word % 2] = 0
-            fee_open[i, 0] = 0
-            fee_open[i, 1] = 0
-            funding[i, 0] = 0
-            funding[i, 1] = 0
             out_flags[i] = w.OUTSIDE_TRADE if trade < 0 else 0
+            _clear(realised, result, 2 * _RUNGS)
             bad = False
             if what == w.ADJUST:
                 out_flags[i] = 0
@@ -423,283 +570,236 @@ def _fold(  # type: ignore[no-untyped-def]
                 code = _adjust(
                     i,
                     qty[i],
-                    given,
-                    number,
+                    flags[i],
+                    rules,
                     books,
+                    at,
                     lots,
                     head,
                     trades,
-                    carried,
                     removed,
                     removed_event,
-                    rules,
                     outs,
                 )
-                if code != w.FOLDED:
-                    return code, i
             elif what == w.FEE:
-                hi, lo = fee[i, 0], np.uint64(fee[i, 1])
                 if trade >= 0:
-                    fee_open[i, 0] = hi
-                    fee_open[i, 1] = np.int64(lo)
-                    bad = _add(books, at, w.S_FEES, hi, lo)
+                    hi, lo = _get(fee, 2 * i)
+                    _put(fee_open, 2 * i, hi, lo)
+                    bad = _add(trades, row + w.T_FEES, hi, lo)
             else:
-                hi, lo = amount[i, 0], np.uint64(amount[i, 1])
+                hi, lo = _get(amount, 2 * i)
                 if what == w.FUNDING_SHARE:
-                    hi, lo, code = _share(books, number, head, hi, lo)
-                    if code != w.FOLDED:
-                        return code, i
-                funding[i, 0] = hi
-                funding[i, 1] = np.int64(lo)
+                    hi, lo, code = _share(books, at, head, hi, lo)
+                _put(funding, 2 * i, hi, lo)
                 if trade >= 0:
-                    bad = _add(books, at, w.S_FUNDING, hi, lo)
+                    bad = _add(trades, row + w.T_FUNDING, hi, lo)
             if bad:
-                return w.MONEY_OVERFLOW, i
+                code = w.MONEY_OVERFLOW
+            if code != w.FOLDED:
+                break
+            n += 1
             continue
 
         moved = qty[i]
-        priced = books[at, w.S_PRICED]
-        unpriced = books[at, w.S_UNPRICED]
-        position = priced + unpriced
         after, bad_qty = add64(position, moved)
         if bad_qty or after == _MIN64 or moved == _MIN64:
-            return w.QTY_OVERFLOW, i
+            code = w.QTY_OVERFLOW
+            break
         size = abs(moved)
         live = abs(after) >= dust
-        trade = books[at, w.S_TRADE]
-        bad = False
-        bad_value = False
+        bad = bad_value = False
         position_after[i] = after
-        funding[i, 0] = 0
-        funding[i, 1] = 0
-        fee_hi, fee_lo = fee[i, 0], np.uint64(fee[i, 1])
-        marks = 0
-        if not given & w.DECISION_KNOWN:
-            marks = w.TRADE_SIGNAL_UNPRICED
-        if given & w.FEE_UNKNOWN:
-            marks |= w.TRADE_FEE_UNKNOWN
+        given = np.int64(flags[i])
+        marks = 0 if given & w.DECISION_KNOWN else w.TRADE_SIGNAL_UNPRICED
+        marks |= w.TRADE_FEE_UNKNOWN if given & w.FEE_UNKNOWN else 0
 
-        if position == 0 or moved == 0 or (moved ^ position) >= 0:
-            # with the position: add quantity and cost
-            if trade < 0 and live:
-                side = 1 if after > 0 else -1
-                trade, bad = _start_trade(books, at, head, rules[R_EVENT] + i, side)
-            lot = np.int64(-1)
-            if not average and moved != 0:
-                lot = _new_lot(books, at, lots, head, method, moved)
+        # The order of the questions is that of the least surprise to the branch predictor.
+        if average and position == 0 and live:
+            # a trade opens; nothing was there, so everything is written and nothing added
+            side = 1 if moved > 0 else -1
+            trade = head[w.H_TRADES]
+            head[w.H_TRADES] = trade + 1
+            row = ((trade + shift) * w.TRADE_WORDS) & _PLACE
+            books[at + w.B_TRADE] = trade
+            books[at + w.B_ROW] = row
+            books[at + w.B_PRICED] = moved
             hi, lo = np.int64(0), U0
             for k in range(_RUNGS):
-                hi, lo, over = _value(moved, px[i, k], factor, divisor)
+                hi, lo, over = _value(moved, px[_RUNGS * i + k], factor, divisor)
                 bad_value |= over
-                bad |= _add(books, at, w.S_COST + 2 * k, hi, lo)
-                if lot >= 0:
-                    lots[lot, w.L_COST + 2 * k] = hi
-                    lots[lot, w.L_COST + 2 * k + 1] = np.int64(lo)
-                realised[i, k, 0] = 0
-                realised[i, k, 1] = 0
-            books[at, w.S_PRICED] = priced + moved
-            closed_qty[i] = 0
-            unpriced_closed[i] = 0
-            trade_close[i] = -1
+                _put(books, at + w.B_COST + 2 * k, hi, lo)
+            _clear(realised, result, 2 * _RUNGS)
             trade_open[i] = trade
-            if trade >= 0:
-                bad_qty = _count(books, at, w.S_OPENED, size)
-                bad |= _add_signed(books, at, w.S_ENTRY, hi, lo, books[at, w.S_SIDE])
-                bad |= _add(books, at, w.S_FEES, fee_hi, fee_lo)
-                books[at, w.S_FILLS] += 1
-                books[at, w.S_MAX] = max(books[at, w.S_MAX], abs(after))
-                marks |= books[at, w.S_FLAGS]
-                books[at, w.S_FLAGS] = marks
-                fee_open[i, 0] = fee_hi
-                fee_open[i, 1] = np.int64(fee_lo)
-                out_flags[i] = w.SIGNAL_UNPRICED if marks & w.TRADE_SIGNAL_UNPRICED else 0
-            else:
-                fee_open[i, 0] = 0
-                fee_open[i, 1] = 0
-                out_flags[i] = w.OUTSIDE_TRADE
-            if bad or bad_value or bad_qty:
-                return _why(bad_value, bad_qty), i
-            continue
+            sign = side >> 63
+            bad = (hi == _MIN64) & (lo == U0) & (sign < 0)
+            hi, lo = apply_sign(hi, lo, sign)
+            fee_hi, fee_lo = _get(fee, 2 * i)
+            _put(fee_open, 2 * i, fee_hi, fee_lo)
+            trades[row + w.T_NUMBER] = trade
+            trades[row + w.T_BOOK] = at // w.BOOK_WORDS
+            trades[row + w.T_OPENED_AT] = first_event + n
+            trades[row + w.T_CLOSED_AT] = -1
+            trades[row + w.T_SIDE] = side
+            trades[row + w.T_FLAGS] = marks
+            trades[row + w.T_FILLS] = 1
+            trades[row + w.T_OPENED] = size
+            trades[row + w.T_CLOSED] = 0
+            trades[row + w.T_MAX] = size
+            trades[row + w.T_OPENED_UNPRICED] = 0
+            _put(trades, row + w.T_ENTRY, hi, lo)
+            _clear(trades, row + w.T_EXIT, w.T_FEES - w.T_EXIT)
+            _put(trades, row + w.T_FEES, fee_hi, fee_lo)
+            _clear(trades, row + w.T_FUNDING, 2)
+            out_flags[i] = w.SIGNAL_UNPRICED if marks & w.TRADE_SIGNAL_UNPRICED else 0
 
-        # against the position: unpriced quantity, then priced, then the other direction
-        side = 1 if position > 0 else -1
-        closing = min(size, abs(position))
-        opening = size - closing
-        without_cost = min(closing, abs(unpriced))
-        with_cost = closing - without_cost
-        starts = opening > 0 and live
-        # a residue closed by the fill that opens the next trade: its result belongs to that one
-        adopts = starts and trade < 0
-        if adopts:
-            trade, bad = _start_trade(books, at, head, rules[R_EVENT] + i, -side)
-        sum_flags = marks
-        if trade >= 0:
-            sum_flags |= books[at, w.S_FLAGS]
-        whole = with_cost == abs(priced)
-        part = divided = inverse = U0
-        if not whole:
-            if average:
-                scale = leading_zeros(np.uint64(abs(priced)))
-                divided = np.uint64(abs(priced)) << scale
-                part = np.uint64(with_cost) << scale
-                inverse = reciprocal(divided)
-            else:
-                bad |= _take_lots(books, at, lots, head, with_cost, realised, i)
-        elif not average:
-            _free_lots(books, at, lots, head)
-        ohi, olo = np.int64(0), U0
-        chi, clo = np.int64(0), U0
-        for k in range(_RUNGS):
-            chi, clo, over = _value(moved, px[i, k], factor, divisor)
-            bad_value |= over
-            ehi, elo = chi, clo
-            if without_cost > 0 or opening > 0:
-                # parts are rounded one by one, the last takes the rest: their sum is the fill's
-                uhi, ulo = np.int64(0), U0
-                if without_cost > 0:
-                    uhi, ulo, _ = _value(-side * without_cost, px[i, k], factor, divisor)
-                if opening > 0:
-                    phi, plo, _ = _value(-side * with_cost, px[i, k], factor, divisor)
-                    ohi, olo, over = sub128(chi, clo, phi, plo)
-                    bad |= over
-                    ohi, olo, over = sub128(ohi, olo, uhi, ulo)
-                    bad |= over
-                    chi, clo = phi, plo
-                    ehi, elo, over = add128(phi, plo, uhi, ulo)
-                    bad |= over
-                else:
-                    chi, clo, over = sub128(chi, clo, uhi, ulo)
-                    bad |= over
-            # ... cost
-            word = w.S_COST + 2 * k
-            hi, lo = books[at, word], np.uint64(books[at, word + 1])
-            rhi, rlo = hi, lo
-            if not whole:
-                if average:
-                    rhi, rlo = _removal(hi, lo, part, divided, inverse)
-                else:
-                    rhi, rlo = realised[i, k, 0], np.uint64(realised[i, k, 1])
-            hi, lo, over = sub128(hi, lo, rhi, rlo)
-            bad |= over
-            if opening > 0:
-                hi, lo, over = add128(hi, lo, ohi, olo)
-                bad |= over
-            books[at, word] = hi
-            books[at, word + 1] = np.int64(lo)
-            hi, lo, over = add128(chi, clo, rhi, rlo)
-            bad |= over
-            hi, lo, over = sub128(np.int64(0), U0, hi, lo)
-            bad |= over
-            realised[i, k, 0] = hi
-            realised[i, k, 1] = np.int64(lo)
-            if trade >= 0:
-                bad |= _add(books, at, w.S_REALISED + 2 * k, hi, lo)
-                if k == 0 and sum_flags & w.TRADE_SIGNAL_UNPRICED:
-                    bad |= _add(books, at, w.S_SIGNAL, hi, lo)
-            chi, clo = ehi, elo
-        # here chi, clo is what closed at the fill rung and ohi, olo what opened
-        if opening > 0:
-            books[at, w.S_PRICED] = 0
-            books[at, w.S_UNPRICED] = 0
-        else:
-            books[at, w.S_PRICED] = priced - side * with_cost
-            books[at, w.S_UNPRICED] = unpriced - side * without_cost
-        closed_qty[i] = closing
-        unpriced_closed[i] = without_cost
-        trade_close[i] = trade
-        told = w.REALISED_UNKNOWN if without_cost > 0 else 0
-        if sum_flags & w.TRADE_SIGNAL_UNPRICED and trade >= 0:
-            told |= w.SIGNAL_UNPRICED
-        out_flags[i] = told | w.OUTSIDE_TRADE if trade < 0 else told
-        nhi, nlo = np.int64(0), U0
-        begun = np.int64(-1)
-        if trade >= 0:
-            books[at, w.S_FLAGS] = sum_flags
-            books[at, w.S_FILLS] += 1
-            if adopts:
-                begun = trade
-                nhi, nlo = fee_hi, fee_lo
-            else:
-                bad_qty = _count(books, at, w.S_CLOSED, closing)
-                bad |= _add_signed(books, at, w.S_EXIT, chi, clo, -side)
-                if starts:
-                    hi, lo, _ = share_half_even(fee_hi, fee_lo, closing, size)
-                    bad |= _add(books, at, w.S_FEES, hi, lo)
-                    nhi, nlo, over = sub128(fee_hi, fee_lo, hi, lo)
-                    bad |= over
-                else:
-                    bad |= _add(books, at, w.S_FEES, fee_hi, fee_lo)
-                if opening > 0 or not live:
-                    _close_trade(
-                        books, at, number, trades, carried, first, shift, rules[R_EVENT] + i
+        elif average and trade >= 0 and (moved == 0 or (moved ^ position) >= 0):
+            # with the position: quantity and cost grow
+            books[at + w.B_PRICED] = priced + moved
+            hi, lo = np.int64(0), U0
+            for k in range(_RUNGS):
+                hi, lo, over = _value(moved, px[_RUNGS * i + k], factor, divisor)
+                bad_value |= over
+                bad |= _add(books, at + w.B_COST + 2 * k, hi, lo)
+            _clear(realised, result, 2 * _RUNGS)
+            trade_open[i] = trade
+            bad_qty = _count(trades, row + w.T_OPENED, size)
+            bad |= _add_signed(trades, row + w.T_ENTRY, hi, lo, trades[row + w.T_SIDE])
+            hi, lo = _get(fee, 2 * i)
+            _put(fee_open, 2 * i, hi, lo)
+            bad |= _add(trades, row + w.T_FEES, hi, lo)
+            trades[row + w.T_FILLS] += 1
+            trades[row + w.T_MAX] = max(trades[row + w.T_MAX], abs(after))
+            marks |= trades[row + w.T_FLAGS]
+            trades[row + w.T_FLAGS] = marks
+            out_flags[i] = w.SIGNAL_UNPRICED if marks & w.TRADE_SIGNAL_UNPRICED else 0
+
+        elif average and trade >= 0 and unpriced == 0 and size <= abs(position):
+            # an exit or a part of one, everything priced
+            closed_qty[i] = size
+            trade_close[i] = trade
+            trade_open[i] = -1
+            hi, lo = np.int64(0), U0
+            if size == abs(position):
+                for k in range(_RUNGS):
+                    hi, lo, over = _value(moved, px[_RUNGS * i + k], factor, divisor)
+                    bad_value |= over
+                    gone_hi, gone_lo = _get(books, at + w.B_COST + 2 * k)
+                    total = row + w.T_REALISED + 2 * k
+                    bad |= _realise(
+                        realised, result + 2 * k, hi, lo, gone_hi, gone_lo, trades, total
                     )
-            if starts:
-                if not adopts:
-                    begun, _ = _start_trade(books, at, head, rules[R_EVENT] + i, -side)
-                    books[at, w.S_FLAGS] = marks
-                    books[at, w.S_FILLS] = 1
-                books[at, w.S_OPENED] = opening
-                books[at, w.S_MAX] = opening
-                bad |= _add_signed(books, at, w.S_ENTRY, ohi, olo, -side)
-                bad |= _add(books, at, w.S_FEES, nhi, nlo)
-        trade_open[i] = begun
-        fee_open[i, 0] = nhi
-        fee_open[i, 1] = np.int64(nlo)
-        if opening > 0:
-            books[at, w.S_PRICED] = after
-            if not average:
-                lot = _new_lot(books, at, lots, head, method, after)
-                for word in range(2 * _RUNGS):
-                    lots[lot, w.L_COST + word] = books[at, w.S_COST + word]
+                _clear(books, at + w.B_COST, 2 * _RUNGS)
+            else:
+                scale = leading_zeros(np.uint64(abs(position)))
+                whole = np.uint64(abs(position)) << scale
+                part = np.uint64(size) << scale
+                inverse = reciprocal(whole)
+                for k in range(_RUNGS):
+                    cost_hi, cost_lo = _get(books, at + w.B_COST + 2 * k)
+                    gone_hi, gone_lo = _removal(cost_hi, cost_lo, part, whole, inverse)
+                    cost_hi, cost_lo, _ = sub128(cost_hi, cost_lo, gone_hi, gone_lo)
+                    _put(books, at + w.B_COST + 2 * k, cost_hi, cost_lo)
+                    hi, lo, over = _value(moved, px[_RUNGS * i + k], factor, divisor)
+                    bad_value |= over
+                    total = row + w.T_REALISED + 2 * k
+                    bad |= _realise(
+                        realised, result + 2 * k, hi, lo, gone_hi, gone_lo, trades, total
+                    )
+            books[at + w.B_PRICED] = after
+            bad_qty = _count(trades, row + w.T_CLOSED, size)
+            bad |= _add_signed(trades, row + w.T_EXIT, hi, lo, -trades[row + w.T_SIDE])
+            hi, lo = _get(fee, 2 * i)
+            bad |= _add(trades, row + w.T_FEES, hi, lo)
+            trades[row + w.T_FILLS] += 1
+            marks |= trades[row + w.T_FLAGS]
+            trades[row + w.T_FLAGS] = marks
+            out_flags[i] = 0
+            if marks & w.TRADE_SIGNAL_UNPRICED:
+                out_flags[i] = w.SIGNAL_UNPRICED
+                hi, lo = _get(realised, result)
+                bad |= _add(trades, row + w.T_SIGNAL, hi, lo)
+            if not live:
+                trades[row + w.T_CLOSED_AT] = first_event + n
+                books[at + w.B_TRADE] = -1
+
+        else:
+            trade_open[i] = -1
+            code = _any_fill(
+                i,
+                moved,
+                px,
+                fee,
+                marks,
+                rules,
+                books,
+                at,
+                lots,
+                head,
+                trades,
+                realised,
+                fee_open,
+                outs,
+            )
         if bad or bad_value or bad_qty:
-            return _why(bad_value, bad_qty), i
-    return w.FOLDED, stop
+            code = _code(bad, bad_value, bad_qty)
+        if code != w.FOLDED:
+            break
+        n += 1
+    return code, n
 
 
-def _gather(books, lots, out):  # type: ignore[no-untyped-def]
-    """Copy every book's lots in the order of consumption to `out`, links cleared."""
-    row = 0
-    for at in range(len(books)):
-        place = books[at, w.S_FIRST]
-        for _ in range(books[at, w.S_LOTS]):
+def _snapshot(books, lots, trades, out, out_lots):  # type: ignore[no-untyped-def]
+    """Copy every book to `out` and its lots, in the order of consumption, to `out_lots`.
+
+    Places mean nothing outside, so they become -1; closed trades leave -1 and zeros.
+    """
+    target = 0
+    lot_target = 0
+    for at in range(0, len(books), w.BOOK_WORDS):
+        for word in range(w.B_TRADE + 1):
+            out[target + word] = books[at + word]
+        out[target + w.B_FIRST] = -1
+        out[target + w.B_LAST] = -1
+        if books[at + w.B_TRADE] >= 0:
+            row = books[at + w.B_ROW]
+            out[target + w.S_OPENED_AT] = trades[row + w.T_OPENED_AT]
+            for word in range(w.TRADE_WORDS - w.T_SIDE):
+                out[target + w.S_SIDE + word] = trades[row + w.T_SIDE + word]
+        else:
+            for word in range(w.S_OPENED_AT, w.STATE_WORDS):
+                out[target + word] = 0
+        target += w.STATE_WORDS
+        lot = books[at + w.B_FIRST]
+        for _ in range(books[at + w.B_LOTS]):
             for word in range(w.LOT_WORDS):
-                out[row, word] = lots[place, word]
-            out[row, w.L_LINK] = -1
-            row += 1
-            place = lots[place, w.L_LINK]
+                out_lots[lot_target + word] = lots[lot + word]
+            out_lots[lot_target + w.L_LINK] = -1
+            lot_target += w.LOT_WORDS
+            lot = lots[lot + w.L_LINK]
 
 
-def _of(dtype: Any, dims: int, readonly: bool = False) -> Any:
-    return types.Array(dtype, dims, "C", readonly=readonly)
+def _given(dtype: Any) -> Any:
+    """Return the type of an input column: flat, and taken read-only so that both kinds fit."""
+    return types.Array(dtype, 1, "C", readonly=True)
 
 
-_ROWS = types.int64[:, ::1]
+_WORDS = types.int64[::1]
 _FOLD_TYPES = types.UniTuple(types.int64, 2)(
     types.int64,
     types.int64,
-    types.int64[::1],
-    _of(types.uint8, 1, True),
-    _of(types.int32, 1, True),
-    _of(types.int64, 1, True),
-    _of(types.int64, 2, True),
-    _of(types.int64, 2, True),
-    _of(types.int64, 2, True),
-    _of(types.uint8, 1, True),
-    _ROWS,
-    _ROWS,
-    types.int64[::1],
-    _ROWS,
-    types.int64[::1],
-    types.int64[:, :, ::1],
-    types.int64[::1],
-    types.int64[:, :, ::1],
-    types.int64[::1],
-    types.int64[::1],
-    types.int64[::1],
+    _WORDS,
+    _given(types.uint8),
+    _given(types.int32),
+    _given(types.int64),
+    _given(types.int64),
+    _given(types.int64),
+    _given(types.int64),
+    _given(types.uint8),
+    *(_WORDS,) * 10,
     types.int32[::1],
     types.int32[::1],
-    _ROWS,
-    _ROWS,
+    _WORDS,
+    _WORDS,
     types.uint8[::1],
 )
 
@@ -707,16 +807,16 @@ _FOLD_TYPES = types.UniTuple(types.int64, 2)(
 @cache
 def compiled_fold() -> Callable[..., tuple[int, int]]:
     """Return the loop, compiled on the first call in a process and kept on disk."""
-    compiled: Callable[..., tuple[int, int]] = njit(
-        _FOLD_TYPES, cache=True, nogil=True, error_model="numpy"
-    )(_fold)
-    return compiled
+    loop: Callable[..., tuple[int, int]] = njit(_FOLD_TYPES, cache=True, nogil=True, **_PLAIN)(
+        _fold
+    )
+    return loop
 
 
 @cache
-def compiled_gather() -> Callable[..., None]:
-    """Return the walk over open lots, compiled like the loop."""
-    compiled: Callable[..., None] = njit(types.void(_ROWS, _ROWS, _ROWS), cache=True, nogil=True)(
-        _gather
+def compiled_snapshot() -> Callable[..., None]:
+    """Return the copy of a state, compiled like the loop."""
+    copy: Callable[..., None] = njit(types.void(*(_WORDS,) * 5), cache=True, nogil=True, **_PLAIN)(
+        _snapshot
     )
-    return compiled
+    return copy

@@ -109,42 +109,46 @@ def _word(dtype: np.dtype[np.void], field: str) -> int:
 STATE_WORDS = STATE_DTYPE.itemsize // 8
 TRADE_WORDS = TRADE_DTYPE.itemsize // 8
 LOT_WORDS = LOT_DTYPE.itemsize // 8
-REMOVED_WORDS = REMOVED_DTYPE.itemsize // 8
 
 # words of a state row
-S_PRICED = _word(STATE_DTYPE, "priced_qty")
-S_UNPRICED = _word(STATE_DTYPE, "unpriced_qty")
-S_COST = _word(STATE_DTYPE, "cost")
-S_LOTS = _word(STATE_DTYPE, "n_lots")
-S_FIRST = _word(STATE_DTYPE, "lot_first")
-S_LAST = _word(STATE_DTYPE, "lot_last")
 S_TRADE = _word(STATE_DTYPE, "trade")
 S_OPENED_AT = _word(STATE_DTYPE, "open_event")
 S_SIDE = _word(STATE_DTYPE, "side")
-S_FLAGS = _word(STATE_DTYPE, "flags")
-S_FILLS = _word(STATE_DTYPE, "n_fills")
-S_OPENED = _word(STATE_DTYPE, "opened_qty")
-S_CLOSED = _word(STATE_DTYPE, "closed_qty")
-S_MAX = _word(STATE_DTYPE, "max_qty")
-S_OPENED_UNPRICED = _word(STATE_DTYPE, "opened_unpriced_qty")
-S_ENTRY = _word(STATE_DTYPE, "entry_value")
-S_EXIT = _word(STATE_DTYPE, "exit_value")
-S_REALISED = _word(STATE_DTYPE, "realised")
-S_SIGNAL = _word(STATE_DTYPE, "signal_unpriced")
-S_FEES = _word(STATE_DTYPE, "fees")
-S_FUNDING = _word(STATE_DTYPE, "funding")
 
-# words of the other rows
+# words of a book's row inside the kernel: the state's first fields, and the open trade's row
+B_PRICED = _word(STATE_DTYPE, "priced_qty")
+B_UNPRICED = _word(STATE_DTYPE, "unpriced_qty")
+B_COST = _word(STATE_DTYPE, "cost")
+B_LOTS = _word(STATE_DTYPE, "n_lots")
+B_FIRST = _word(STATE_DTYPE, "lot_first")
+B_LAST = _word(STATE_DTYPE, "lot_last")
+B_TRADE = _word(STATE_DTYPE, "trade")
+B_ROW = B_TRADE + 1
+BOOK_WORDS = 16  # two cache lines
+
+# words of a trade
 T_NUMBER = _word(TRADE_DTYPE, "number")
 T_BOOK = _word(TRADE_DTYPE, "book")
 T_OPENED_AT = _word(TRADE_DTYPE, "open_event")
 T_CLOSED_AT = _word(TRADE_DTYPE, "close_event")
 T_SIDE = _word(TRADE_DTYPE, "side")
+T_FLAGS = _word(TRADE_DTYPE, "flags")
+T_FILLS = _word(TRADE_DTYPE, "n_fills")
+T_OPENED = _word(TRADE_DTYPE, "opened_qty")
+T_CLOSED = _word(TRADE_DTYPE, "closed_qty")
+T_MAX = _word(TRADE_DTYPE, "max_qty")
+T_OPENED_UNPRICED = _word(TRADE_DTYPE, "opened_unpriced_qty")
+T_ENTRY = _word(TRADE_DTYPE, "entry_value")
+T_EXIT = _word(TRADE_DTYPE, "exit_value")
+T_REALISED = _word(TRADE_DTYPE, "realised")
+T_SIGNAL = _word(TRADE_DTYPE, "signal_unpriced")
+T_FEES = _word(TRADE_DTYPE, "fees")
+T_FUNDING = _word(TRADE_DTYPE, "funding")
+
+# words of a lot
 L_QTY = _word(LOT_DTYPE, "qty")
 L_LINK = _word(LOT_DTYPE, "link")
 L_COST = _word(LOT_DTYPE, "cost")
-R_EVENT = _word(REMOVED_DTYPE, "event")
-R_COST = _word(REMOVED_DTYPE, "cost")
 
 # words of the head: what belongs to the whole group
 H_TRADES = 0  # trades numbered so far
@@ -155,4 +159,3 @@ H_SHARE_GIVEN = 4  # money already given, two words
 H_LOT_FREE = 6  # first recycled lot of the pool, -1 none
 H_LOT_USED = 7  # lots of the pool ever taken
 H_REMOVED = 8  # REMOVED rows written
-HEAD_WORDS = 9

@@ -136,6 +136,21 @@ def mul128x64(typing_context: Any, hi: Any, lo: Any, factor: Any) -> Any:
 
 
 @intrinsic
+def apply_sign(typing_context: Any, hi: Any, lo: Any, mask: Any) -> Any:
+    """Return (hi, lo) where mask is 0 and its negative where it is -1, without a branch.
+
+    -2**127 stays what it is, which is right where the words are read as unsigned.
+    """
+
+    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        mask = builder.sext(args[2], _I128)
+        wide = builder.sub(builder.xor(_join(builder, args[0], args[1]), mask), mask)
+        return _pack(context, builder, signature, _split(builder, wide))
+
+    return types.Tuple(_WIDE)(*_WIDE, types.int64), lower
+
+
+@intrinsic
 def leading_zeros(typing_context: Any, word: Any) -> Any:
     """Return how many leading bits of a non-zero uint64 are zero."""
 
@@ -179,20 +194,6 @@ def divide_step(hi, lo, divisor, inverse):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True)
-def magnitude(hi, lo):  # type: ignore[no-untyped-def]
-    """Return |x| as two uint64 words; right for -2**127 too."""
-    if hi < 0:
-        return ~np.uint64(hi) + (U1 if lo == U0 else U0), U0 - lo
-    return np.uint64(hi), lo
-
-
-@njit(forceinline=True)
-def negate(hi, lo):  # type: ignore[no-untyped-def]
-    """Return -x as (hi, lo); -2**127 stays what it is."""
-    return np.int64(~np.uint64(hi) + (U1 if lo == U0 else U0)), U0 - lo
-
-
-@njit(forceinline=True)
 def share_magnitude(hi, lo, part, divisor, inverse):  # type: ignore[no-untyped-def]
     """Return (hi, lo, remainder) of floor(x * part / divisor), all unsigned words.
 
@@ -226,11 +227,11 @@ def round_half_even(qhi, qlo, rest, divisor):  # type: ignore[no-untyped-def]
 @njit(forceinline=True)
 def with_sign(qhi, qlo, negative):  # type: ignore[no-untyped-def]
     """Return a magnitude with its sign as (hi, lo, overflow)."""
+    hi, lo = apply_sign(np.int64(qhi), qlo, np.int64(-1) if negative else np.int64(0))
     if negative:
-        hi, lo = negate(np.int64(qhi), qlo)
         # -2**127 fits: its word is negative already
         return hi, lo, hi > 0 or (hi == 0 and (qhi | qlo) != U0)
-    return np.int64(qhi), qlo, np.int64(qhi) < 0
+    return hi, lo, hi < 0
 
 
 @njit
@@ -240,7 +241,8 @@ def divide_half_even(hi, lo, divisor):  # type: ignore[no-untyped-def]
     shift = leading_zeros(plain)
     scaled = plain << shift
     inverse = reciprocal(scaled)
-    mhi, mlo = magnitude(hi, lo)
+    high, mlo = apply_sign(hi, lo, hi >> 63)
+    mhi = np.uint64(high)
     qhi = mhi // plain
     rest = mhi % plain
     top = (rest << shift) | ((mlo >> U1) >> (_U63 - shift))
@@ -260,7 +262,8 @@ def share_half_even(hi, lo, part, whole):  # type: ignore[no-untyped-def]
     shift = leading_zeros(plain)
     scaled = plain << shift
     inverse = reciprocal(scaled)
-    mhi, mlo = magnitude(hi, lo)
+    high, mlo = apply_sign(hi, lo, hi >> 63)
+    mhi = np.uint64(high)
     piece = np.uint64(abs(part))
     times = piece // plain
     qhi, qlo, rest = share_magnitude(mhi, mlo, (piece % plain) << shift, scaled, inverse)
