@@ -72,27 +72,6 @@ def _total_signed(words: NDArray[np.int64]) -> int:
     return int((words & 0xFFFFFFFF).sum()) + (int((words >> 32).sum()) << 32)
 
 
-def block_totals(amounts: Wide, size: int) -> list[int]:
-    """Return the exact sums of consecutive blocks of `size` rows, the last one maybe shorter.
-
-    >>> block_totals(from_ints([1, 2, 3, 4, -5]), 2)
-    [3, 7, -5]
-    """
-    starts = np.arange(0, len(amounts), size)
-    if not len(starts):
-        return []
-    words = amounts if amounts.ndim == 2 else amounts[:, None]
-    signed = words[:, 0]
-    limbs = [np.add.reduceat(signed >> 32, starts), np.add.reduceat(signed & 0xFFFFFFFF, starts)]
-    if amounts.ndim == 2:
-        low = words[:, 1].view(np.uint64)
-        limbs += [np.add.reduceat(part, starts) for part in (low >> _HALF, low & _LOW)]
-    sums = [0] * len(starts)
-    for limb in limbs:
-        sums = [(big << 32) + int(small) for big, small in zip(sums, limb.tolist(), strict=True)]
-    return sums
-
-
 def add_arrays(left: Wide, right: Wide) -> Wide:
     """Return the row-wise sums of two columns; OverflowError where one leaves 128 bits.
 
