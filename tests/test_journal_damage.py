@@ -216,8 +216,8 @@ FORGERIES = [
     "UPDATE page SET schema = 2 WHERE page = 2",
     "UPDATE page SET hash = randomblob(32) WHERE page = 2",
     "UPDATE page SET rows = randomblob(32) WHERE page = 2",
-    "UPDATE page SET raw = (SELECT raw FROM page WHERE page = 3) WHERE page = 2",
-    "UPDATE page SET raw = x'' WHERE page = 2",
+    "UPDATE raw SET body = (SELECT body FROM raw WHERE page = 3) WHERE page = 2",
+    "DELETE FROM raw WHERE page = 2",
     "UPDATE page SET last_seq = last_seq - 1 WHERE page = 2",
     "DELETE FROM page WHERE page = 3",
     "DELETE FROM page WHERE page > 3",
@@ -278,7 +278,7 @@ def test_a_person_with_a_shell_cannot_change_a_book_by_accident(tmp_path: Path) 
 
     book = book_of(tmp_path / "b.db", 3)
     connection = sqlite3.connect(book)
-    for table in ("book", "stream", "batch", "page", "claim", "reference"):
+    for table in ("book", "stream", "batch", "page", "raw", "claim", "reference"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             connection.execute(f"DELETE FROM {table}") if table != "reference" else (
                 connection.execute("INSERT INTO reference VALUES (99, 1, 1, NULL)"),

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from fillbook.facts.codec import decode
-from fillbook.facts.model import Batch, Retraction
-from fillbook.ground.errors import BookDamagedError
-from fillbook.journal.tables import BatchRow, BookFile, PageRow
+from fillbook.facts.codec import content_hash, decode
+from fillbook.facts.model import AnyFact, Batch, Retraction
+from fillbook.journal.sqlite import damaged
+from fillbook.journal.tables import BatchRow, BookFile
 from fillbook.journal.values import BatchOpen, BatchState
 
 _encode = msgspec.json.Encoder().encode
@@ -57,10 +57,10 @@ class Retracted(NamedTuple):
 def retractions(file: BookFile, as_of: int) -> list[Retracted]:
     """Return every retraction known at `as_of`, oldest first."""
     found = []
-    for seq, version, payload in file.facts_of_kind("retraction", as_of):
-        fact = decode(payload, version)
+    for row in file.facts_of_kind("retraction", as_of):
+        fact = _fact(file, row.content, row.fact, row.schema)
         if isinstance(fact, Retraction):
-            found.append(Retracted(seq, fact.batch_id))
+            found.append(Retracted(row.seq, fact.batch_id))
     return found
 
 
@@ -76,11 +76,7 @@ def opened(file: BookFile, as_of: int) -> list[Opened]:
         if row.opened_seq > as_of:
             continue
         if not digest_fits(row):
-            raise BookDamagedError(
-                f"the description of batch {row.batch_id!r} was changed",
-                str(file.path),
-                "run `fillbook verify`; then restore a backup",
-            )
+            raise damaged(file, f"the description of batch {row.batch_id!r} was changed")
         gone = row.opened_seq < retracted_at.get(row.batch_id, -1)
         found.append(
             Opened(
@@ -98,34 +94,45 @@ def opened(file: BookFile, as_of: int) -> list[Opened]:
 
 def states(file: BookFile, as_of: int) -> list[BatchState]:
     """Return every batch as it stood at `as_of`."""
-    spans = file.batch_spans(as_of)
+    spans = file.spans(as_of)
+    own = spans.get(None)
+    if (own.rows if own else 0) != sum(
+        len(file.facts_of_kind(kind, as_of)) for kind in ("retraction", "epoch")
+    ):
+        raise damaged(file, "an index does not find every retraction")
     found = []
     for batch in opened(file, as_of):
-        rows, first_seq, last_seq = spans.get(batch.number, (0, None, None))
-        fact = _final_fact(file, file.page_of_batch(batch.number), as_of)
+        span = spans.get(batch.number)
+        final_seq = span.final_seq if span else None
         found.append(
             BatchState(
                 **msgspec.structs.asdict(batch.said),
                 generation=batch.generation,
                 opened_seq=batch.opened_seq,
                 opened_ns=batch.opened_ns,
-                complete=fact is not None,
+                complete=final_seq is not None,
                 retracted=batch.retracted,
-                rows=rows - (fact is not None),
-                first_seq=first_seq,
-                last_seq=last_seq,
-                fact=fact,
+                rows=(span.rows if span else 0) - (final_seq is not None),
+                first_seq=span.first_seq if span else None,
+                last_seq=span.last_seq if span else None,
+                fact=_final_fact(file, final_seq) if final_seq is not None else None,
             )
         )
     return found
 
 
-def _final_fact(file: BookFile, last: PageRow | None, as_of: int) -> Batch | None:
-    if last is None or last.final_seq is None or last.final_seq > as_of:
-        return None
-    seq = last.final_seq
+def _final_fact(file: BookFile, final_seq: int) -> Batch:
+    seq = final_seq
     for _, claim, _, _ in file.references(seq, seq):
         seq = claim
-    row = file.claim(seq)
-    fact = decode(row.fact, last.schema) if row else None
-    return fact if isinstance(fact, Batch) else None
+    row, page = file.claim(seq), file.page_of_seq(seq)
+    fact = _fact(file, row.content, row.fact, page.schema) if row and page else None
+    if not isinstance(fact, Batch):
+        raise damaged(file, f"row {seq} should complete a batch")
+    return fact
+
+
+def _fact(file: BookFile, content: bytes, stored: str, schema: int) -> AnyFact:
+    if content_hash(stored.encode()) != content:
+        raise damaged(file, "a fact about batches does not match its hash")
+    return decode(stored, schema)

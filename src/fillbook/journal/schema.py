@@ -2,8 +2,9 @@
 
 `stream` spells out (kind, venue, account) once, so that a claim's identity (kind, venue, account,
 key, content) is a short index entry. `batch`, `page` and `claim.row` say where a claim came from;
-`reference` is another batch asserting a claim the book already had. Claims and references share
-one sequence. The view `claims` puts it all together for people with a SQL shell.
+`raw` is the sources' own text, compressed by page; `reference` is another batch asserting a claim
+the book already had. Claims and references share one sequence. The view `claims` puts it all
+together for people with a SQL shell.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ _TABLES = (
   schema INTEGER NOT NULL,
   rows BLOB NOT NULL,
   hash BLOB NOT NULL,
-  cursor TEXT NOT NULL,
-  raw BLOB NOT NULL
+  cursor TEXT NOT NULL
+) STRICT""",
+    """CREATE TABLE raw (
+  page INTEGER PRIMARY KEY,
+  body BLOB NOT NULL
 ) STRICT""",
     """CREATE TABLE claim (
   seq INTEGER PRIMARY KEY,
@@ -67,7 +71,7 @@ _TABLES = (
 _INDEXES = (
     "CREATE UNIQUE INDEX claim_identity ON claim (stream, key, content)",
     "CREATE UNIQUE INDEX reference_claim ON reference (claim, batch)",
-    "CREATE INDEX page_batch ON page (batch, first_seq, last_seq)",
+    "CREATE INDEX page_batch ON page (batch, first_seq, last_seq, final_seq)",
     "CREATE INDEX page_seq ON page (last_seq)",
 )
 
@@ -95,7 +99,7 @@ STATEMENTS: tuple[str, ...] = (
     _VIEW,
     *(
         _guard(table, verb)
-        for table in ("book", "stream", "batch", "page", "claim", "reference")
+        for table in ("book", "stream", "batch", "page", "raw", "claim", "reference")
         for verb in ("UPDATE", "DELETE")
     ),
 )

@@ -30,8 +30,15 @@ _CACHE_KIB = 65_536
 _CHECKPOINT_PAGES = 4000
 
 
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite's module raises; a damaged schema makes messages that are not even text."""
+
+
 def translate(
-    fault: sqlite3.Error, path: Path, what: str = "the book", restore: str = RESTORE
+    fault: sqlite3.Error | UnicodeDecodeError,
+    path: Path,
+    what: str = "the book",
+    restore: str = RESTORE,
 ) -> BookError:
     """Turn an SQLite fault into what it means for the file called `what`."""
     where, code = str(path), getattr(fault, "sqlite_errorcode", None)
@@ -90,7 +97,7 @@ class Database:
             finally:
                 connection.close()
             _publish(fresh, path)
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             raise translate(fault, path) from fault
         except FileExistsError:
             raise InputError(
@@ -117,13 +124,13 @@ class Database:
             )
         try:
             return cls._connect(path, "mode=ro" if readonly else "mode=rw", wait_ms)
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             if not readonly or not _cannot_share(fault):
                 raise translate(fault, path) from fault
         _refuse_unread_wal(path)
         try:
             return cls._connect(path, "immutable=1", wait_ms)
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             raise translate(fault, path) from fault
 
     @classmethod
@@ -152,7 +159,7 @@ class Database:
         """Close the connection; the last one to close folds the WAL into the book."""
         try:
             self._connection.close()
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             raise translate(fault, self.path) from fault
 
     @contextmanager
@@ -167,7 +174,7 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             raise translate(fault, self.path) from fault
 
     @contextmanager
@@ -180,21 +187,21 @@ class Database:
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             raise translate(fault, self.path) from fault
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Run a query and return all rows as tuples."""
         try:
             return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             raise translate(fault, self.path) from fault
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """Run a query and return its first row, or None."""
         try:
             return self._connection.execute(sql, values).fetchone()
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             raise translate(fault, self.path) from fault
 
     def write_rows(self, sql: str, rows: Iterable[Sequence[Any]]) -> bool:
@@ -208,7 +215,7 @@ class Database:
                 return False
             self._connection.execute("RELEASE rows")
             return True
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             raise translate(fault, self.path) from fault
 
 
@@ -255,7 +262,7 @@ def _is_file(path: Path) -> bool:
         ) from fault
 
 
-def _cannot_share(fault: sqlite3.Error) -> bool:
+def _cannot_share(fault: Exception) -> bool:
     code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 

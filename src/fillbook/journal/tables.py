@@ -52,6 +52,25 @@ class ClaimRow(NamedTuple):
     fact: str
 
 
+class KindRow(NamedTuple):
+    """A claim of a kind that has few."""
+
+    seq: int
+    schema: int
+    content: bytes
+    fact: str
+
+
+class Span(NamedTuple):
+    """How much one batch generation has, and the row of its Batch fact once complete."""
+
+    batch: int | None
+    rows: int
+    first_seq: int
+    last_seq: int
+    final_seq: int | None
+
+
 Reference = tuple[int, int, int, int | None]
 """(seq, claim, batch, row): `batch` asserts `claim` too, and printed it at `row`."""
 
@@ -117,7 +136,7 @@ class BookFile(Database):
 
     def raw(self, page: int) -> bytes:
         """Return the compressed raw text of one page."""
-        row = self.row("SELECT raw FROM page WHERE page = ?", (page,))
+        row = self.row("SELECT body FROM raw WHERE page = ?", (page,))
         return bytes(row[0]) if row else b""
 
     def streams(self) -> dict[int, StreamName]:
@@ -133,24 +152,36 @@ class BookFile(Database):
         )
         return self._typed(self.rows(sql), list[BatchRow])
 
-    def batch_spans(self, as_of: int) -> dict[int, tuple[int, int, int]]:
-        """Return (rows, first seq, last seq) of each generation that has rows by `as_of`."""
-        sql = (
-            "SELECT batch, sum(min(last_seq, ?1) - first_seq + 1), min(first_seq),"
-            " max(min(last_seq, ?1)) FROM page"
-            " WHERE batch IS NOT NULL AND first_seq <= min(last_seq, ?1) GROUP BY batch"
-        )
-        spans = self._typed(self.rows(sql, (as_of,)), list[tuple[int, int, int, int]])
-        return {batch: (rows, first, last) for batch, rows, first, last in spans}
+    def spans(self, as_of: int) -> dict[int | None, Span]:
+        """Return what each batch generation has by `as_of`; under None, the book's own rows.
 
-    def facts_of_kind(self, kind: str, as_of: int) -> list[tuple[int, int, str]]:
-        """Return (seq, schema version, fact) of all claims of a rare kind."""
+        Taken from the table and again from its index, so that damage to either shows.
+        """
+        table, index = (
+            self.rows(
+                "SELECT batch, sum(min(last_seq, ?1) - first_seq + 1), min(first_seq),"
+                " max(min(last_seq, ?1)), max(CASE WHEN final_seq <= ?1 THEN final_seq END)"
+                f" FROM page {way} WHERE first_seq <= min(last_seq, ?1)"
+                " GROUP BY batch ORDER BY batch",
+                (as_of,),
+            )
+            for way in ("NOT INDEXED", "INDEXED BY page_batch")
+        )
+        if table != index:
+            raise BookDamagedError(
+                "the index of batches contradicts their pages", str(self.path), RESTORE
+            )
+        return {span.batch: span for span in self._typed(table, list[Span])}
+
+    def facts_of_kind(self, kind: str, as_of: int) -> list[KindRow]:
+        """Return all claims of a rare kind, oldest first."""
         found = self.rows(
-            f"SELECT c.seq, {_SCHEMA}, c.fact FROM stream s JOIN claim c ON c.stream = s.stream"
+            f"SELECT c.seq, {_SCHEMA}, c.content, c.fact FROM stream s"
+            " JOIN claim c ON c.stream = s.stream"
             " WHERE s.kind = ? AND c.seq <= ? ORDER BY c.seq",
             (kind, as_of),
         )
-        return self._typed(found, list[tuple[int, int, str]])
+        return self._typed(found, list[KindRow])
 
     def claims(self, first_seq: int, last_seq: int) -> list[Any]:
         """Return the claims of a range as plain tuples in the order of `ClaimRow`."""
@@ -188,7 +219,10 @@ class BookFile(Database):
 
     def refers_back(self, after_seq: int, as_of: int) -> bool:
         """Tell whether a reference made in (after_seq, as_of] points at or before after_seq."""
-        sql = "SELECT 1 FROM reference WHERE seq > ?1 AND seq <= ?2 AND claim <= ?1 LIMIT 1"
+        sql = (
+            "SELECT 1 FROM reference NOT INDEXED"
+            " WHERE seq > ?1 AND seq <= ?2 AND claim <= ?1 LIMIT 1"
+        )
         return self.row(sql, (after_seq, as_of)) is not None
 
     def row_counts(self) -> tuple[int, int]:
@@ -227,8 +261,8 @@ class BookFile(Database):
 
     def add_page(self, row: PageRow, raw: bytes) -> None:
         """Write a page's header and its compressed raw text."""
-        sql = f"INSERT INTO page ({_PAGE}, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        self._add(sql, [(*row, raw)])
+        self._add(f"INSERT INTO page ({_PAGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row])
+        self._add("INSERT INTO raw VALUES (?, ?)", [(row.page, raw)])
 
     def add_references(self, rows: Iterable[Reference]) -> None:
         """Write the references of a page."""
