@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from fillbook.facts.model import Assignment, Charge, Claimed, Decision, Fill, Funding, OrderUpdate
 from fillbook.ground.settings import StrategyRule
 from fillbook.resolve.event import NO_STRATEGY, Rungs
+from fillbook.resolve.instruments import InstrumentBook
 
 LEG_MARK = "\x1f"
+Place = tuple[str, str, str, str]
+"""(venue, account, kind of id, id): where facts meet."""
 
 
 class Assigner:
-    """Joins fills to assignments, orders and decisions by the ids they share."""
+    """Joins fills to assignments, orders and decisions by the ids they share.
+
+    Some venues number fills and orders by product, so an order or a decision joins only fills of
+    its own instrument; a name that no source described (a bot's own) does not stand in the way.
+    """
 
     def __init__(
         self,
@@ -21,10 +29,13 @@ class Assigner:
         orders: Sequence[Claimed],
         decisions: Sequence[Claimed],
         rules: Sequence[StrategyRule],
+        instruments: InstrumentBook,
     ) -> None:
         self._rules = rules
-        self._assigned: dict[tuple[str, str, str, str], str] = {}
-        self._decided: dict[tuple[str, str, str, str], Decision] = {}
+        self._instruments = instruments
+        self._assigned: dict[Place, str] = {}
+        self._ordered: dict[Place, list[OrderUpdate]] = {}
+        self._decided: dict[Place, list[Decision]] = {}
         for claim in _in_time_order(assignments):
             said = claim.fact
             assert isinstance(said, Assignment)
@@ -33,27 +44,60 @@ class Assigner:
         for claim in _in_time_order(orders):
             order = claim.fact
             assert isinstance(order, OrderUpdate)
-            if order.strategy:
+            if order.strategy or order.decision_id:
                 for place in _places(order):
-                    self._assigned.setdefault(place, order.strategy)
+                    self._ordered.setdefault(place, []).append(order)
         for claim in _in_time_order(decisions):
             decision = claim.fact
             assert isinstance(decision, Decision)
             for place in _places(decision):
-                self._decided[place] = decision
-        self._silent = not (self._assigned or self._decided or rules)
+                self._decided.setdefault(place, []).append(decision)
+        self._silent = not (self._assigned or self._ordered or self._decided or rules)
 
     def decision_of(self, fill: Fill) -> Decision | None:
-        """Return the decision that a fill carries out, by fill, order, client or decision id."""
+        """Return the decision that a fill carries out, by fill, order, client or decision id,
+        else by its order's decision id.
+
+        Of several the last one taken before the fill; a single one joins whatever its clock said.
+        """
         if not self._decided:
             return None
         for place in _places(fill):
-            if place in self._decided:
-                return self._decided[place]
+            found = self._before(fill, self._decided.get(place, ()))
+            if found is not None:
+                return found
+        for order in self._orders_of(fill):
+            if order.decision_id:
+                place = (fill.venue, fill.account, "decision_id", order.decision_id)
+                found = self._before(fill, self._decided.get(place, ()))
+                if found is not None:
+                    return found
         return None
 
+    def _before(self, fill: Fill, decisions: Sequence[Decision]) -> Decision | None:
+        mine = [decision for decision in decisions if self._same_market(fill, decision)]
+        if not mine:
+            return None
+        until_ns = fill.ts_ns + fill.printed_ns - 1
+        place = bisect_right([decision.ts_ns for decision in mine], until_ns)
+        return mine[max(0, place - 1)]
+
+    def _orders_of(self, fill: Fill) -> Iterator[OrderUpdate]:
+        if self._ordered:
+            for place in _places(fill):
+                for order in self._ordered.get(place, ()):
+                    if self._same_market(fill, order):
+                        yield order
+
+    def _same_market(self, fill: Fill, other: Decision | OrderUpdate) -> bool:
+        if other.instrument == fill.instrument:
+            return True
+        named = self._instruments.find(other.venue, other.instrument)
+        return named is None or named == self._instruments.find(fill.venue, fill.instrument)
+
     def book_of(self, fact: Fill | Funding | Charge) -> str:
-        """Name the sub-book: assignment, the fact's own word, its decision, a rule, else "-"."""
+        """Name the sub-book: assignment, the fact's own word, its order, its decision, a rule,
+        else "-"."""
         if self._silent:
             strategy = fact.strategy or NO_STRATEGY
         else:
@@ -62,19 +106,26 @@ class Assigner:
         return strategy if leg is None else f"{strategy}{LEG_MARK}{leg}"
 
     def _strategy_of(self, fact: Fill | Funding | Charge) -> str:
-        if isinstance(fact, Fill):
-            for place in _places(fact):
-                if place in self._assigned:
-                    return self._assigned[place]
+        if not isinstance(fact, Fill):
+            return fact.strategy or self._by_rule(fact, None)
+        for place in _places(fact):
+            if place in self._assigned:
+                return self._assigned[place]
         if fact.strategy:
             return fact.strategy
-        if isinstance(fact, Fill):
-            decision = self.decision_of(fact)
-            if decision is not None and decision.strategy:
-                return decision.strategy
-        client = fact.client_order_id if isinstance(fact, Fill) else None
+        for order in self._orders_of(fact):
+            if order.strategy:
+                return order.strategy
+        decision = self.decision_of(fact)
+        if decision is not None and decision.strategy:
+            return decision.strategy
+        return self._by_rule(fact, fact.client_order_id)
+
+    def _by_rule(self, fact: Fill | Funding | Charge, client_order_id: str | None) -> str:
+        printed = fact.instrument or ""
+        names = dict.fromkeys((printed, self._instruments.name_of(fact.venue, printed)))
         for rule in self._rules:
-            if rule.matches(fact.account, fact.instrument or "", client):
+            if any(rule.matches(fact.account, name, client_order_id) for name in names):
                 return rule.strategy
         return NO_STRATEGY
 
@@ -106,9 +157,7 @@ def _in_time_order(claims: Iterable[Claimed]) -> list[Claimed]:
     return sorted(claims, key=lambda c: (c.fact.ts_ns, c.key))
 
 
-def _places(
-    fact: Fill | Decision | OrderUpdate | Assignment,
-) -> Iterable[tuple[str, str, str, str]]:
+def _places(fact: Fill | Decision | OrderUpdate | Assignment) -> Iterator[Place]:
     # The narrowest id first: what is said of one fill beats what is said of its order.
     for name in ("fill_id", "order_id", "client_order_id", "decision_id"):
         identifier = getattr(fact, name, None)

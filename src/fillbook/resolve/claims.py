@@ -73,6 +73,7 @@ def resolve(claims: Iterable[Claimed], rules: ResolveRules | None = None) -> Res
         by_kind[OrderUpdate],
         by_kind[Decision],
         (rules or ResolveRules()).strategies,
+        instruments,
     )
     grouped, more = group_claims(folded, instruments)
     findings += more

@@ -32,8 +32,8 @@ def apply_corrections(
         said = correction.fact
         assert isinstance(said, Correction) and isinstance(claim.fact, Fill)
         if said.action == "replace" and said.replacement is not None:
-            moved = msgspec.structs.replace(said.replacement, ts_ns=claim.fact.ts_ns)
-            kept.append(msgspec.structs.replace(claim, fact=moved))
+            placed = _at_place_of(claim.fact, said.replacement)
+            kept.append(msgspec.structs.replace(claim, fact=placed))
     findings = [
         Finding(
             code="correction-without-target",
@@ -48,3 +48,15 @@ def apply_corrections(
         for claim in latest.values()
     ]
     return kept, findings
+
+
+def _at_place_of(original: Fill, replacement: Fill) -> Fill:
+    """Return the replacement at the original's time and place inside its instant."""
+    start = replacement.start_position
+    return msgspec.structs.replace(
+        replacement,
+        ts_ns=original.ts_ns,
+        printed_ns=original.printed_ns,
+        venue_seq=original.venue_seq,
+        start_position=original.start_position if start is None else start,
+    )
