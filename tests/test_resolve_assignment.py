@@ -287,6 +287,16 @@ def test_a_break_that_takes_quantity_away_takes_it_from_the_books_that_hold_it()
     ]
 
 
+def test_a_purchase_that_its_own_fee_ate_up_is_still_there() -> None:
+    coin = {"fee": "0.5", "fee_asset": "BTC"}
+    bought = fill(0, "buy", 2, key="a", strategy="trend")
+    claims = remember(
+        Import([market("BTC", "spot"), bought, fill(1, "buy", "0.5", key="b", **coin)])
+    )
+    (group,) = resolve(claims).groups
+    assert [(event.key, event.qty) for event in group.events] == [("a", 20), ("b", 0)]
+
+
 def test_a_recorded_round_trip_is_closed_by_its_own_fills_only() -> None:
     assert shares(
         fill(0, "buy", 6, key="a", leg="t1"),

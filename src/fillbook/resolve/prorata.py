@@ -43,7 +43,7 @@ def _unassigned(event: Event) -> bool:
 
 def _parts(event: Event, held: dict[str, int]) -> list[Event]:
     sign = 1 if event.qty > 0 else -1
-    if sum(held.values()) * sign >= 0:
+    if event.qty == 0 or sum(held.values()) * sign >= 0:
         return [event]
     against = {book: abs(qty) for book, qty in sorted(held.items()) if qty * sign < 0}
     if list(against) == [NO_STRATEGY]:
