@@ -209,8 +209,8 @@ class Journal:
             seq=seq,
             batch_id=said.batch_id if said else "",
             name=said.name if said else "",
-            line=lines[at] if lines else None,
-            text=texts[at] if texts else "",
+            line=lines[at] if at < len(lines) else None,
+            text=texts[at] if at < len(texts) else "",
         )
 
     def verify(

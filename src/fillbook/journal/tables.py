@@ -137,7 +137,7 @@ class BookFile(Database):
     def raw(self, page: int) -> bytes:
         """Return the compressed raw text of one page."""
         row = self.row("SELECT body FROM raw WHERE page = ?", (page,))
-        return bytes(row[0]) if row else b""
+        return self._typed(row[0], bytes) if row else b""
 
     def streams(self) -> dict[int, StreamName]:
         """Return every (kind, venue, account) by its number."""

@@ -181,12 +181,14 @@ class Writer:
     # -- batches and streams ---------------------------------------------------------------
 
     def _generation(self, batch_id: str, tail: _Tail) -> Opened:
-        mine = [b for b in opened(self._file, tail.seq) if b.said.batch_id == batch_id]
+        batches = opened(self._file, tail.seq)
+        mine = [batch for batch in batches if batch.said.batch_id == batch_id]
         if not mine:
+            newest = ", ".join(batch.said.batch_id for batch in batches[-5:])
             raise UsageError(
                 f"the book knows no batch {batch_id!r}",
                 str(self._file.path),
-                "list the batches with `fillbook retract --list`",
+                f"its newest batches are {newest}" if newest else "it has no batches yet",
             )
         return mine[-1]
 
