@@ -15,6 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ import pytest
 from fillbook.facts.identity import key_of
 from fillbook.ground.errors import BookBusyError, BookError, BookReadOnlyError
 from fillbook.journal.store import Journal, Page, verify_book
-from journal_books import START_NS, batch, book_of, fill, live, put
+from fillbook.marks.series import Mark, MarkStore, marks_path
+from journal_books import START_NS, VENUE, batch, book_of, fill, live, put
 
 HERE = Path(__file__).parent
 
@@ -218,9 +220,13 @@ def test_a_book_on_read_only_media_can_be_read_and_verified(shelf: Path) -> None
     book = book_of(shelf / "b.db", 60)
     with Journal.open(book) as journal:
         expected = facts_in(journal)
+    with MarkStore(marks_path(book)) as marks:
+        marks.put([Mark(VENUE, "HYPE", START_NS, Decimal("34.5"))])
     sealed(shelf, book)
 
     def look() -> None:
+        with MarkStore(marks_path(book), readonly=True) as marks:
+            assert marks.series(VENUE, "HYPE").px.tolist() == [345]
         with Journal.open(book, readonly=True) as journal:
             assert facts_in(journal) == expected
             assert (journal.findings, journal.verify()) == ([], [])
@@ -232,7 +238,11 @@ def test_a_book_on_read_only_media_can_be_read_and_verified(shelf: Path) -> None
         assert "writable" in caught.value.next_step
 
     in_a_child(look, as_nobody=True)
-    assert sorted(part.name for part in shelf.iterdir()) == ["b.db", "b.db.head"]
+    assert sorted(part.name for part in shelf.iterdir()) == [
+        "b.db",
+        "b.db.head",
+        "b.db.marks",
+    ]
 
 
 def test_newest_pages_in_a_wal_that_cannot_be_read_are_not_passed_over(shelf: Path) -> None:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fillbook.ground.clock import iso
 from fillbook.ground.errors import BookDamagedError, BookReadOnlyError, InputError
 from fillbook.ground.exact import INT64_MAX, decimals_of, divide_half_even, to_scaled
-from fillbook.journal.sqlite import translate
+from fillbook.journal.sqlite import FAULTS, translate
 
 What = Literal["mark", "mid", "last", "rate"]
 
@@ -237,7 +237,7 @@ class MarkStore:
     def _plain_faults(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             raise translate(fault, self.path, "the marks file", _REMAKE) from fault
 
 
