@@ -130,7 +130,7 @@ def findings(view: BookView, query: Query) -> list[FindingRow]:
 
 
 def _finding_rows(view: BookView, query: Query) -> list[FindingRow]:
-    selected = findings_of(view, parts_of(view, query))
+    selected = findings_of(view, parts_of(view, query), query)
     if query.since_ns is not None or query.until_ns is not None:
         until_ns = view.until_ns(query)
         selected = [

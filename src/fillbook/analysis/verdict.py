@@ -43,9 +43,12 @@ def doubts_of(
     """Say, one sentence each, what keeps the answer from being complete; empty if nothing does.
 
     `venue_gaps` is ours less the venue's realised PnL per currency: a gap matters where the
-    venue's figure would change the sign of net. Several currencies are never added.
+    venue's figure would change the sign of net. Several currencies are never added. Findings
+    under another name than a currency of the ledger count too: then nothing could be folded.
     """
     doubts = []
+    for name in findings.keys() - by_currency.keys():
+        doubts += _by_code([f for f in findings[name] if "made_money" in f.touches])
     for currency, totals in by_currency.items():
         doubts += _unknown_money(totals)
         doubts += _by_code([f for f in findings[currency] if "made_money" in f.touches])

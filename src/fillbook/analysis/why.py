@@ -41,8 +41,10 @@ def why(view: BookView, query: Query) -> Why:
     parts, until_ns = parts_of(view, query), view.until_ns(query)
     totals = explain(parts, view.valuer, query.since_ns, until_ns)
     closed, _ = trade_tables(parts, view.valuer, query.since_ns, until_ns)
-    found = findings_of(view, parts)
-    touching = {name: _of_currency(found, parts, name) for name in totals}
+    found = findings_of(view, parts, query)
+    left_out = _left_out(view, query)
+    touching = {name: _of_currency(found, parts, name, left_out) for name in totals}
+    touching = touching or {"": found}
     bounds = {name: bound_of(each, touching[name]) for name, each in totals.items()}
     doubts = doubts_of(totals, _gaps(view, parts), touching)
     edges = {name: edge_of(view, query, parts, closed[name]) for name in totals}
@@ -164,18 +166,42 @@ def _window(query: Query) -> Window:
     )
 
 
-def findings_of(view: BookView, parts: Sequence[Part]) -> list[Finding]:
-    """Return the findings about the selected accounts and instruments, worst first."""
+def findings_of(view: BookView, parts: Sequence[Part], query: Query) -> list[Finding]:
+    """Return the findings about the selected accounts and instruments, worst first.
+
+    What was left out of the ledger is in no part, and concerns whoever would have asked for it.
+    """
     accounts = {part.group.columns.key.account for part in parts}
     instruments = {part.group.columns.key.instrument for part in parts}
     chosen = relevant(view.findings, accounts, instruments) if parts else view.findings
+    chosen = [*chosen, *(each for each in _left_out(view, query) if each not in chosen)]
     severity = {"error": 0, "warning": 1, "info": 2}
     return sorted(chosen, key=lambda f: (severity[f.severity], f.code, f.ts_ns or 0, f.message))
 
 
-def _of_currency(findings: Sequence[Finding], parts: Sequence[Part], name: str) -> list[Finding]:
+def _left_out(view: BookView, query: Query) -> list[Finding]:
+    """Return the findings about instruments or accounts that have no group, as far as asked."""
+    keys = [group.columns.key for group in view.ledger.groups]
+    return [
+        finding
+        for finding in view.findings
+        if (finding.account or finding.instrument)
+        and not any(
+            finding.account in (None, key.account) and finding.instrument in (None, key.instrument)
+            for key in keys
+        )
+        and (not query.accounts or finding.account in (None, *query.accounts))
+        and (not query.instruments or finding.instrument in (None, *query.instruments))
+    ]
+
+
+def _of_currency(
+    findings: Sequence[Finding], parts: Sequence[Part], name: str, left_out: Sequence[Finding]
+) -> list[Finding]:
     instruments = {p.group.columns.key.instrument for p in parts if p.currency == name}
-    return [f for f in findings if f.instrument is None or f.instrument in instruments]
+    return [
+        f for f in findings if f.instrument is None or f.instrument in instruments or f in left_out
+    ]
 
 
 def _gaps(view: BookView, parts: Sequence[Part]) -> dict[str, int]:

@@ -74,10 +74,16 @@ def _fold(group: Group, method: FoldMethod, findings: list[Finding]) -> GroupLed
     if not group.events:
         return None
     try:
-        return fold_columns(columns_of(group), method)
+        folded = fold_columns(columns_of(group), method)
     except DoesNotFitError as fault:
         findings.append(_left_out(group, fault.seq))
         return None
+    error = folded.books.error or folded.venue.error
+    if error is not None:
+        # Half a group would be wrong in every figure that reads a position.
+        findings.append(_left_out(group, int(folded.columns.seq[error.event])))
+        return None
+    return folded
 
 
 def _assembled(
@@ -107,7 +113,8 @@ def _left_out(group: Group, seq: int) -> Finding:
     return Finding(
         code="number-does-not-fit",
         severity="error",
-        message=f"a number of {key.instrument} does not fit the ledger; it is left out",
+        message=f"a number of {key.instrument}, or a sum of them, does not fit the ledger; the "
+        "instrument is left out",
         next_step="check the row behind the claim named here",
         venue=key.venue,
         account=key.account,

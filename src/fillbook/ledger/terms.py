@@ -54,7 +54,8 @@ class Terms:
 def terms_of(group: Group) -> Terms:
     """Choose scales so that every notional lands on the grid with as few roundings as possible.
 
-    Raises DoesNotFitError when more than 36 decimals would be needed.
+    Raises DoesNotFitError when more than 36 decimals would be needed, or when the multiplier or
+    the lot step leaves 64 bits.
     """
     contract = group.instrument
     inverse = contract.contract == "inverse"
@@ -69,15 +70,17 @@ def terms_of(group: Group) -> Terms:
     while not inverse and excess < 0 and multiplier * 10**-excess > INT64_MAX:
         px_scale += 1
         excess += 1
-    if excess > MAX_EXCESS:
+    factor = multiplier * 10 ** max(0, -excess)
+    dust = 10 ** (group.qty_scale - group.lot_decimals)
+    if excess > MAX_EXCESS or max(factor, dust) > INT64_MAX:
         raise DoesNotFitError(group.events[0].seq)
     return Terms(
         qty_scale=group.qty_scale,
         price_scale=price_scale,
         px_scale=px_scale,
-        factor=multiplier * 10 ** max(0, -excess),
+        factor=factor,
         divisor=10 ** max(0, excess),
-        dust=10 ** (group.qty_scale - group.lot_decimals),
+        dust=dust,
         inverse=inverse,
     )
 
