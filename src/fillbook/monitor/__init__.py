@@ -1,0 +1,1 @@
+"""The running monitor: pulls accounts, journals, folds, tells, and keeps watching."""
