@@ -2,12 +2,15 @@
 
 Everything here can be deleted and is rebuilt from the journal. A cache is sealed by a key (head of
 the journal, method, rules, code); another key means another ledger, never a patched one. Parquet
-columns are the ledger's rows: fixed-point integers, money as `name.hi` and `name.lo`.
+columns are the ledger's rows: fixed-point integers, money as `name.0` (high word) and `name.1`
+(low word). The manifest names the hash of every file, and begins with its own: columns carry no
+checksum, and a flipped bit must cost a fold, not a figure.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 from pathlib import Path
@@ -32,7 +35,9 @@ from fillbook.resolve.claims import ResolveRules
 from fillbook.resolve.event import GroupKey, SourceCoverage
 
 # Raise it with any change of the columns, the kernel's rows or what a fold means.
-CACHE_VERSION = 1
+CACHE_VERSION = 2
+MANIFEST = "manifest"
+HASH_BYTES = 32
 
 _OWN = ("ts_ns", "seq", "traded_qty", "price", "traits", "foreign", "foreign_amount", "venue_pnl")
 _TEXTS = ("event_key", "fill_id", "order_id", "decision_id", "exit_reason")
@@ -70,7 +75,7 @@ class _GroupSide(msgspec.Struct):
 
 
 class _Manifest(msgspec.Struct):
-    """What a whole cache is about."""
+    """What a whole cache is about; `files` holds the hashes of rows and sidecar per group."""
 
     version: int
     key: str
@@ -78,7 +83,7 @@ class _Manifest(msgspec.Struct):
     seq: int
     head: str
     method: FoldMethod
-    n_groups: int
+    files: list[tuple[bytes, bytes]]
     findings: list[Finding]
     coverage: list[SourceCoverage]
     orders: list[OrderUpdate]
@@ -101,12 +106,13 @@ class LedgerCache:
     def load(self, key: str) -> Ledger | None:
         """Return the ledger sealed under `key`, or None where there is no such or it is broken."""
         try:
-            manifest = msgspec.msgpack.decode(
-                (self._sealed / "manifest").read_bytes(), type=_Manifest
-            )
+            manifest = _read_manifest(self._sealed / MANIFEST)
             if (manifest.version, manifest.key) != (CACHE_VERSION, key):
                 return None
-            groups = [_read_group(self._sealed, place) for place in range(manifest.n_groups)]
+            groups = [
+                _read_group(self._sealed, place, hashes)
+                for place, hashes in enumerate(manifest.files)
+            ]
         except (OSError, ValueError, LookupError, msgspec.DecodeError):
             # A cache that cannot be read is no fault of the book: fold again.
             return None
@@ -128,8 +134,7 @@ class LedgerCache:
         fresh = self._folder / f"ledger.{os.getpid()}"
         try:
             fresh.mkdir(parents=True, exist_ok=True)
-            for place, group in enumerate(ledger.groups):
-                _write_group(fresh, place, group)
+            files = [_write_group(fresh, place, each) for place, each in enumerate(ledger.groups)]
             manifest = _Manifest(
                 version=CACHE_VERSION,
                 key=key,
@@ -137,20 +142,41 @@ class LedgerCache:
                 seq=ledger.seq,
                 head=ledger.head,
                 method=ledger.method,
-                n_groups=len(ledger.groups),
+                files=files,
                 findings=ledger.findings,
                 coverage=ledger.coverage,
                 orders=ledger.orders,
                 n_evidence=ledger.n_evidence,
             )
-            (fresh / "manifest").write_bytes(msgspec.msgpack.encode(manifest))
+            encoded = msgspec.msgpack.encode(manifest)
+            (fresh / MANIFEST).write_bytes(_hash(encoded) + encoded)
             shutil.rmtree(self._sealed, ignore_errors=True)
             fresh.rename(self._sealed)
         except OSError:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _write_group(folder: Path, place: int, group: GroupLedger) -> None:
+def _hash(raw: bytes) -> bytes:
+    return hashlib.sha256(raw).digest()
+
+
+def _read_manifest(file: Path) -> _Manifest:
+    raw = file.read_bytes()
+    own, encoded = raw[:HASH_BYTES], raw[HASH_BYTES:]
+    if _hash(encoded) != own:
+        raise ValueError("the manifest is not what was written")
+    return msgspec.msgpack.decode(encoded, type=_Manifest)
+
+
+def _intact(file: Path, sealed: bytes) -> bytes:
+    raw = file.read_bytes()
+    if _hash(raw) != sealed:
+        raise ValueError(f"{file.name} is not what was sealed")
+    return raw
+
+
+def _write_group(folder: Path, place: int, group: GroupLedger) -> tuple[bytes, bytes]:
+    """Write the rows and the sidecar of a group; return their hashes."""
     import polars as pl  # heavy: loaded only where a ledger is sealed or read
 
     columns, n = group.columns, len(group)
@@ -164,7 +190,10 @@ def _write_group(folder: Path, place: int, group: GroupLedger) -> None:
         if group.venue is not group.books:
             table |= _flat(f"venue.{name}", getattr(group.venue.outputs, name)[:n])
     frame = pl.DataFrame(table, schema_overrides=dict.fromkeys(_TEXTS, pl.String))
-    frame.write_parquet(folder / f"{place:05d}.parquet", compression="lz4", statistics=False)
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="lz4", statistics=False)
+    rows = buffer.getvalue()
+    (folder / f"{place:05d}.parquet").write_bytes(rows)
     side = _GroupSide(
         key=columns.key,
         contract=columns.contract,
@@ -178,7 +207,9 @@ def _write_group(folder: Path, place: int, group: GroupLedger) -> None:
         fold=_side(group.books),
         venue=None if group.venue is group.books else _side(group.venue),
     )
-    (folder / f"{place:05d}.side").write_bytes(msgspec.msgpack.encode(side))
+    encoded = msgspec.msgpack.encode(side)
+    (folder / f"{place:05d}.side").write_bytes(encoded)
+    return _hash(rows), _hash(encoded)
 
 
 def _flat(name: str, array: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -199,12 +230,14 @@ def _side(result: FoldResult) -> _FoldSide:
     )
 
 
-def _read_group(folder: Path, place: int) -> GroupLedger:
+def _read_group(folder: Path, place: int, hashes: tuple[bytes, bytes]) -> GroupLedger:
     import polars as pl
 
-    side = msgspec.msgpack.decode((folder / f"{place:05d}.side").read_bytes(), type=_GroupSide)
+    rows = _intact(folder / f"{place:05d}.parquet", hashes[0])
+    encoded = _intact(folder / f"{place:05d}.side", hashes[1])
+    side = msgspec.msgpack.decode(encoded, type=_GroupSide)
     try:
-        frame = pl.read_parquet(folder / f"{place:05d}.parquet")
+        frame = pl.read_parquet(io.BytesIO(rows))
     except pl.exceptions.PolarsError as fault:
         raise ValueError(f"group {place} of the cache cannot be read") from fault
     shapes = {"px": (4,), "realised": (4, 2)}
