@@ -6,12 +6,12 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from fillbook.ledger import layout
-from fillbook.ledger.amounts import from_ints, to_int, to_ints
-from fillbook.ledger.fold import EventColumns, FoldResult, State
 from hypothesis import strategies as st
 
 import oracle
+from fillbook.ledger import layout
+from fillbook.ledger.amounts import from_ints, to_int, to_ints
+from fillbook.ledger.fold import EventColumns, FoldResult, State
 from oracle import Event
 
 KINDS = {

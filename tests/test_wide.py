@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fillbook.ledger import wide
-from fillbook.ledger.amounts import from_ints, to_ints
 from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
+
+from fillbook.ledger import wide
+from fillbook.ledger.amounts import from_ints, to_ints
 
 MIN64, MAX64 = -(2**63), 2**63 - 1
 MIN128, MAX128 = -(2**127), 2**127 - 1
@@ -48,7 +49,7 @@ def half_even(dividend: int, divisor: int) -> int:
 
 @cache
 def compiled() -> dict[str, Callable[..., Any]]:
-    """Loops over rows, compiled: (a[n, 2], b[n, 2], out[n, 2], told[n]); b's low word is an int64."""
+    """Compiled loops over rows (a[n, 2], b[n, 2], out[n, 2], told[n]); b may be one low word."""
 
     def row_loop(operation: Any) -> Callable[..., Any]:
         @njit(error_model="numpy")

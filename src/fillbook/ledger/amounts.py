@@ -115,6 +115,6 @@ def to_floats(amounts: Wide, scale: int = 18) -> NDArray[np.float64]:
     flipped = np.where(negative[:, None], ~amounts, amounts)
     low = flipped[:, 1].view(np.uint64) + negative.astype(np.uint64)
     high = flipped[:, 0] + (negative & (low == 0))
-    magnitude = high.astype(np.float64) * 2.0**64 + low.astype(np.float64)
+    magnitude = high.view(np.uint64).astype(np.float64) * 2.0**64 + low.astype(np.float64)
     signed: NDArray[np.float64] = np.where(negative, -magnitude, magnitude)
     return signed / 10.0**scale

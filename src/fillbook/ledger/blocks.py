@@ -36,12 +36,14 @@ class Blocks:
     ([145], [145])
     """
 
-    def __init__(self, blocks: Sequence[Block], sums: Sequence[Sums], width: int) -> None:
+    def __init__(
+        self, blocks: Sequence[Block], sums: Sequence[Sums], width: int, timed: bool
+    ) -> None:
         """Take blocks and their sums; `build` is the way to make them."""
         self._blocks = list(blocks)
         self._sums = list(sums)
         self._width = width
-        self._timed = any(len(block) > width for block in self._blocks[:1])
+        self._timed = timed
         self._starts = list(accumulate((len(block[0]) for block in self._blocks), initial=0))
         # one running total per column: entry b is the sum of everything before block b
         self._before = [
@@ -59,7 +61,8 @@ class Blocks:
         if ts_ns is not None:
             _check_sorted(ts_ns)
         blocks = _cut(kept)
-        return cls(blocks, [_sum(block, len(columns)) for block in blocks], len(columns))
+        sums = [_sum(block, len(columns)) for block in blocks]
+        return cls(blocks, sums, len(columns), ts_ns is not None)
 
     @classmethod
     def merge(cls, parts: Iterable[Blocks]) -> Blocks:
@@ -125,7 +128,7 @@ class Blocks:
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"rows [{start}, {stop}) are not within {len(self)}")
         new = tuple(columns) if ts_ns is None else (*columns, ts_ns)
-        if len(columns) != self._width or (self._blocks and len(new) != len(self._blocks[0])):
+        if len(columns) != self._width or (ts_ns is not None) != self._timed:
             raise ValueError("the new rows must have the columns of the old ones")
         if not self._blocks:
             return Blocks.build(columns, ts_ns)
@@ -137,13 +140,14 @@ class Blocks:
             for old, fresh in zip(_joined(self._blocks[first:last]), new, strict=True)
         )
         cut = _cut(middle)
-        if self._timed:
-            around = [*self._blocks[:first][-1:], *cut, *self._blocks[last:][:1]]
+        around = [*self._blocks[:first][-1:], *cut, *self._blocks[last:][:1]]
+        if self._timed and around:
             _check_sorted(np.concatenate([block[-1] for block in around]))
         return Blocks(
             [*self._blocks[:first], *cut, *self._blocks[last:]],
             [*self._sums[:first], *(_sum(block, self._width) for block in cut), *self._sums[last:]],
             self._width,
+            self._timed,
         )
 
 
@@ -154,10 +158,7 @@ def _cut(columns: Block) -> list[Block]:
         return []
     count = max(1, rows // BLOCK_ROWS)
     edges = [rows * place // count for place in range(count + 1)]
-    return [
-        tuple(column[start:stop] for column in columns)
-        for start, stop in pairwise(edges)
-    ]
+    return [tuple(column[start:stop] for column in columns) for start, stop in pairwise(edges)]
 
 
 def _sum(block: Block, width: int) -> Sums:
