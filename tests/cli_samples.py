@@ -23,6 +23,8 @@ from fillbook.analysis.answers import (
     Window,
 )
 from fillbook.facts.finding import Finding
+from fillbook.sources.files.importing import FileReport, ImportReport
+from fillbook.sources.source import Rejected
 
 ACCOUNT = "0x31ca8395cf837de08b24da3f660e77761dfb974b"
 
@@ -430,5 +432,39 @@ PERFORMANCE = (
         sharpe=None,
         days=400,
         notes=(),
+    ),
+)
+
+
+IMPORTED = ImportReport(
+    dry_run=False,
+    seq=1846,
+    files=(
+        FileReport(
+            path="exports/trade_history.csv",
+            format="hyperliquid-web",
+            venue="hyperliquid",
+            account=ACCOUNT,
+            batch_id="b-65558168e157",
+            rows=843,
+            claims=841,
+            new=800,
+            known=41,
+            conflicts=1,
+            rejected=2,
+            rejections=(
+                Rejected("exports/trade_history.csv", 17, "px", "'1O0' is not a number", "a,1O0"),
+                Rejected("exports/trade_history.csv", None, None, "the row is cut short", "b"),
+            ),
+            first="2025-04-03T10:08:56Z",
+            last="2026-02-10T00:00:00Z",
+        ),
+        FileReport(path="exports/notes.csv", skipped="no reader recognises it"),
+        FileReport(
+            path="exports/old.csv",
+            error="the times name no zone",
+            where="exports/old.csv:2 field time",
+            next_step="say --tz Europe/Berlin",
+        ),
     ),
 )

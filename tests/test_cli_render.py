@@ -15,14 +15,19 @@ import pytest
 import cli_samples as samples
 from fillbook.analysis.answers import CostRow, FillRow, PositionRow, TradeRow
 from fillbook.cli.findings import row_of, show_rows
+from fillbook.cli.imported import show_import
 from fillbook.cli.lists import show_list
+from fillbook.cli.opening import Place
 from fillbook.cli.page import Page
 from fillbook.cli.performance import show_performance
 from fillbook.cli.tables import Cell, Column, lay_out
 from fillbook.cli.why import ladder_rows, show_why
+from fillbook.ground.settings import load_settings
 
 GOLDEN = Path(__file__).parent / "golden" / "cli"
 LABELS = {samples.ACCOUNT: "main"}
+NAMED = {f"FILLBOOK__ACCOUNTS__{samples.ACCOUNT}__LABEL": "main"}
+PLACE = Place(Path("fillbook.db"), load_settings(None, NAMED))
 
 
 def label(account: str) -> str:
@@ -45,6 +50,7 @@ PICTURES: dict[str, Callable[[Page], None]] = {
     "costs": listed(CostRow, samples.COSTS, "asset"),
     "performance": lambda page: show_performance(page, samples.PERFORMANCE),
     "findings": lambda page: show_rows(page, [row_of(f) for f in samples.FINDINGS]),
+    "import": lambda page: show_import(page, samples.IMPORTED, PLACE),
     "nothing": listed(FillRow, (), "fill"),
 }
 

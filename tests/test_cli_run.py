@@ -307,8 +307,15 @@ def test_verify_is_0_for_an_intact_book_and_1_for_a_changed_one(tmp_path: Path) 
     content = path.read_bytes()
     assert content.count(b"|f4") >= 1
     path.write_bytes(content.replace(b"|f4", b"|f7"))
-    ran = fillbook(tmp_path, "verify")
+    ran = fillbook(tmp_path, "verify", "--json")
+    checked("verify", ran.json)
     assert ran.status == 1
+    assert "page-altered" in {finding["code"] for finding in ran.json["findings"]}
+    assert "NOT intact" in fillbook(tmp_path, "verify").out
+    # Nothing is answered from a damaged book, and its damage is not the user's mistake.
+    refused = fillbook(tmp_path, "why")
+    assert (refused.status, refused.out) == (1, "")
+    assert "fillbook verify" in refused.err
 
 
 def test_daily_prints_the_log_line_and_writes_the_two_files(folder: Path, tmp_path: Path) -> None:

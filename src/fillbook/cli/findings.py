@@ -34,12 +34,18 @@ def row_of(found: Finding) -> FindingRow:
     )
 
 
-def show_findings(page: Page, findings: Sequence[Finding], label: Label = str) -> None:
+def show_findings(
+    page: Page,
+    findings: Sequence[Finding],
+    label: Label = str,
+    *,
+    about: str = "these numbers",
+) -> None:
     """Write findings below an answer: the gravest first, at most two of each kind."""
     if not findings:
         return
     page.gap()
-    page.line(f"{plural(len(findings), 'finding')} about these numbers", "strong")
+    page.line(f"{plural(len(findings), 'finding')} about {about}", "strong")
     kinds: dict[str, list[FindingRow]] = {}
     for row in _ranked([row_of(found) for found in findings]):
         kinds.setdefault(row.code, []).append(row)

@@ -52,7 +52,7 @@ def init(book: BookOption = None) -> None:
 
 
 def retract(
-    batch: Annotated[str, typer.Argument(help="The batch, as `fillbook import` named it.")],
+    batch: Annotated[str, typer.Argument(metavar="BATCH", help="As `fillbook import` named it.")],
     reason: Annotated[str | None, typer.Option(help="Why, kept with the retraction.")] = None,
     book: BookOption = None,
     json: JsonOption = False,
@@ -86,41 +86,19 @@ def verify(book: BookOption = None, json: JsonOption = False) -> None:
       fillbook verify
       fillbook verify --book books/march.db --json
     """
-    from fillbook.cli.findings import show_findings
-    from fillbook.cli.opening import find, opened_book
+    from fillbook.cli.opening import find
     from fillbook.cli.page import Page, print_json
-    from fillbook.cli.progress import progress
-    from fillbook.cli.shapes import Verified
-    from fillbook.sources.files.registry import reparse
+    from fillbook.cli.verified import show_verified, verified
 
     place = find(book)
-    with opened_book(place, readonly=True) as (journal, _), progress("verifying") as report:
-        found = (*journal.findings, *journal.verify(reparse, report))
-        head, batches = journal.head(), journal.batches()
-    answer = Verified(
-        book_id=head.book_id,
-        seq=head.seq,
-        head=head.hash,
-        batches=len(batches),
-        claims=sum(batch.rows for batch in batches if not batch.retracted),
-        findings=found,
-    )
+    answer = verified(place)
     if json:
         print_json(answer)
     else:
         page = Page()
-        state = "intact" if not found else "NOT intact"
-        page.line(f"{place.book}: {state}", "strong")
-        page.line(
-            f"Checked seq 1 to {head.seq:,}: the chain of page hashes, the anchor outside the"
-            f" book, all references, and {answer.claims:,} rows of {len(batches):,} batches parsed"
-            " again from their raw text.",
-            rest="  ",
-        )
-        page.line(f"Book {head.book_id}, head {head.hash}.", "quiet")
-        show_findings(page, found)
+        show_verified(page, answer, place)
         page.print()
-    if any(finding.severity != "info" for finding in found):
+    if any(finding.severity != "info" for finding in answer.findings):
         raise typer.Exit(1)
 
 

@@ -54,18 +54,23 @@ def find(book: Path | None, method: Method | None = None) -> Place:
     return Place(book or config.parent / settings.book.path, settings)
 
 
-@contextmanager
-def opened_book(place: Place, *, readonly: bool) -> Iterator[tuple[Journal, MarkStore]]:
-    """Open the journal and the marks beside it; BookMissingError says how to make a book."""
-    from fillbook.journal.store import Journal
-    from fillbook.marks.series import MarkStore
-
+def require_book(place: Place) -> None:
+    """Raise BookMissingError, which says how to make a book, where there is none."""
     if not place.book.exists():
         raise BookMissingError(
             "there is no book here yet",
             str(place.book),
             "`fillbook init` makes one, `fillbook import PATH` fills it; --book names another",
         )
+
+
+@contextmanager
+def opened_book(place: Place, *, readonly: bool) -> Iterator[tuple[Journal, MarkStore]]:
+    """Open the journal and the marks beside it."""
+    from fillbook.journal.store import Journal
+    from fillbook.marks.series import MarkStore
+
+    require_book(place)
     with (
         Journal.open(place.book, readonly=readonly) as journal,
         MarkStore(place.marks, readonly=readonly) as marks,

@@ -30,13 +30,13 @@ class Listing(Answer, Generic[Row], frozen=True, kw_only=True):
 
 
 class Verified(Answer, frozen=True, kw_only=True):
-    """What verification looked at and what it found."""
+    """What verification looked at and what it found; null where damage hides it."""
 
-    book_id: str
-    seq: int
-    head: str
-    batches: int
-    claims: int
+    book_id: str | None
+    seq: int | None
+    head: str | None
+    batches: int | None
+    claims: int | None
     findings: tuple[Finding, ...]
 
 
