@@ -17,8 +17,10 @@ def show_import(page: Page, outcome: ImportReport, place: Place) -> None:
     """Write the table of files, then rejected rows, faults, and what to do next."""
     read = [file for file in outcome.files if file.error is None and file.skipped is None]
     if read:
-        page.table(_columns(read, place))
+        hidden = page.table(_columns(read, place))
         page.gap()
+        if hidden:
+            page.line(f"Not shown at this width: {', '.join(hidden)} (--json has all).", "quiet")
     left = [file for file in outcome.files if file.skipped is not None]
     for file in left[:_MOST_REJECTED]:
         page.line(f"left alone {file.path}: {file.skipped}", "quiet", rest="  ")
@@ -31,6 +33,9 @@ def show_import(page: Page, outcome: ImportReport, place: Place) -> None:
         if file.next_step:
             page.line(f"next: {file.next_step}", indent="  ", rest="    ")
     _rejections(page, outcome.files)
+    if conflicts := sum(file.conflicts for file in read):
+        told = f"{plural(conflicts, 'row')} of a known event with other figures: both are kept"
+        page.line(f"{told}, see `fillbook findings`.", rest="  ")
     page.line(_ending(outcome, read))
 
 
