@@ -62,6 +62,10 @@ class Budget:
         """Return how much weight may be spent in one window."""
         return self._allowance
 
+    def lower(self, share: Decimal) -> None:
+        """Keep to the smaller of several accounts' shares: they stand behind one address."""
+        self._allowance = min(self._allowance, max(1, int(self._limit.weight * share)))
+
     async def take(self, weight: int, *, background: bool = False) -> Ticket:
         """Wait until `weight` fits, and take it.
 

@@ -9,6 +9,7 @@
     ├── ClockSkewError           a signed time outside the venue's window            retriable
     ├── CursorExpiredError       the venue forgot a page token: begin the round anew
     ├── RefusedError             the venue says no: wrong parameter, unknown symbol  final
+    ├── UnreadableError          rows that cannot be understood, or not be passed    final
     └── KeyRefusedError          401, 403, wrong or revoked key, missing right       final
 
 A final fault halts its stream loudly; a retriable one is tried again at the next pull.
@@ -78,6 +79,26 @@ class CursorExpiredError(SourceError):
 
 class RefusedError(SourceError):
     """The venue understood the read and says no; asking again would not help."""
+
+
+class UnreadableError(SourceError):
+    """Rows that cannot be understood or not be passed; `text` is what was received.
+
+    `at_ns` is the instant from which history is missing, where that is known.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        where: str = "",
+        next_step: str = "",
+        *,
+        text: str = "",
+        at_ns: int | None = None,
+    ) -> None:
+        super().__init__(what, where, next_step)
+        self.text = text
+        self.at_ns = at_ns
 
 
 class KeyRefusedError(SourceError):

@@ -118,7 +118,7 @@ class RedactingFilter(logging.Filter):
         if record.exc_info and record.exc_info[1] is not None:
             record.exc_text = self._redactor.told(record.exc_info[1]).rstrip()
         # Whoever formats the exception anew would not clean it.
-        record.exc_info = None
+        vars(record).update(exc_info=None)
         for name, value in record.__dict__.items():
             if isinstance(value, str) and name not in ("msg", "levelname", "name"):
                 record.__dict__[name] = clean(value)

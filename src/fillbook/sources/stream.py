@@ -156,6 +156,8 @@ class Stream(Protocol):
 
         `cursor` is the last one journaled; None means never pulled: begin where the venue's
         retention does. `now_ns` is the venue's clock. ValueError for a cursor of unknown form.
+        Any cursor may be the last one journaled, also one from the middle of a round: begin
+        where nothing is missing, whatever order the venue sends its pages in.
         """
         ...
 
@@ -288,6 +290,10 @@ class LiveAccount(Protocol):
 
     async def read(self, ask: Ask, *, background: bool = False) -> Answer:
         """Send one read through the transport; `background` leaves room for live reads."""
+        ...
+
+    def venue_now_ns(self) -> int:
+        """Return the time on the venue's clock, as far as it is known."""
         ...
 
     async def positions(self, now_ns: int) -> Snapshot:
