@@ -50,7 +50,9 @@ def _scorecard(
     money = priced.gross if gross_basis else priced.net
     figures = trade_statistics(money, priced.n_fills, *times)
     since_ns, until_ns = window_of(view, query, parts)
-    ratios, notes, basis = (None, (NO_TIMES,), "none")
+    ratios: DailyRatios | None = None
+    notes: tuple[str, ...] = (NO_TIMES,)
+    basis = "none"
     if not untimed and parts:
         daily = daily_money(parts, view.valuer, since_ns, until_ns)
         ratios, notes, basis = _ratios(daily, _capital(view, parts, closed.currency))
@@ -116,16 +118,16 @@ def _assembled(
         max_consecutive_losses=figures.max_consecutive_losses,
         time_in_market_ratio=in_market,
         max_drawdown=money_text(figures.max_drawdown) if figures.n else None,
-        max_drawdown_ratio=ratios and ratios.max_drawdown_ratio,
-        max_drawdown_days=ratios and ratios.max_drawdown_days,
-        drawdown_recovered=ratios and ratios.drawdown_recovered,
+        max_drawdown_ratio=ratios.max_drawdown_ratio if ratios else None,
+        max_drawdown_days=ratios.max_drawdown_days if ratios else None,
+        drawdown_recovered=ratios.drawdown_recovered if ratios else None,
         ratios_basis=ratios_basis,
-        sharpe=ratios and ratios.sharpe,
-        sortino=ratios and ratios.sortino,
-        omega=ratios and ratios.omega,
-        calmar=ratios and ratios.calmar,
-        ulcer=ratios and ratios.ulcer,
-        cagr=ratios and ratios.cagr,
+        sharpe=ratios.sharpe if ratios else None,
+        sortino=ratios.sortino if ratios else None,
+        omega=ratios.omega if ratios else None,
+        calmar=ratios.calmar if ratios else None,
+        ulcer=ratios.ulcer if ratios else None,
+        cagr=ratios.cagr if ratios else None,
         days=days,
         notes=notes,
     )
