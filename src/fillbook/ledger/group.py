@@ -16,7 +16,7 @@ import numpy.typing as npt
 from fillbook.facts.finding import Finding
 from fillbook.ground.settings import FoldMethod
 from fillbook.ledger import layout
-from fillbook.ledger.bundles import EventColumns
+from fillbook.ledger.bundles import EventColumns, Outputs
 from fillbook.ledger.columns import GroupColumns
 from fillbook.ledger.fold import FoldResult, fold_group
 from fillbook.ledger.states import State
@@ -62,7 +62,7 @@ class GroupLedger:
         if self.venue is self.books:
             state: np.void = self.states_before(row)[0]
             return state
-        columns = _as_one_book(self.columns)
+        columns = as_one_book(self.columns)
         return _state_before(columns, columns.events, self.method, self.venue, row)[0]  # type: ignore[no-any-return]
 
     def digest(self) -> bytes:
@@ -83,13 +83,18 @@ class GroupLedger:
         return hasher.digest()
 
 
-def fold_columns(columns: GroupColumns, method: FoldMethod) -> GroupLedger:
-    """Fold a group's columns; a number that overflows ends the group there with a finding."""
-    books = _folded(columns, columns.events, method, None, CHECKPOINT_EVERY)
+def fold_columns(
+    columns: GroupColumns, method: FoldMethod, every: int = CHECKPOINT_EVERY
+) -> GroupLedger:
+    """Fold a group's columns, with a checkpoint at `every` so many events.
+
+    A number that overflows ends the group there with a finding.
+    """
+    books = folded_on(columns, columns.events, method, None, every)
     venue = books
     if len(columns.books) > 1:
-        netted = _as_one_book(columns)
-        venue = _folded(netted, netted.events, method, None, CHECKPOINT_EVERY)
+        netted = as_one_book(columns)
+        venue = folded_on(netted, netted.events, method, None, every)
     findings = []
     if books.error is not None:
         findings.append(_overflow(columns, books.error.event))
@@ -108,12 +113,18 @@ def _state_before(
         start = state
     if start.n_events == row:
         return start.books
-    return _folded(columns, events.slice(start.n_events, row), method, start, 0).state.books
+    return folded_on(columns, events.slice(start.n_events, row), method, start, 0).state.books
 
 
-def _folded(
-    columns: GroupColumns, events: EventColumns, method: FoldMethod, state: State | None, every: int
+def folded_on(
+    columns: GroupColumns,
+    events: EventColumns,
+    method: FoldMethod,
+    state: State | None,
+    every: int,
+    outputs: Outputs | None = None,
 ) -> FoldResult:
+    """Fold events of a group on from a state, with a checkpoint at `every` so many events."""
     terms = columns.terms
     return fold_group(
         events,
@@ -123,11 +134,12 @@ def _folded(
         dust=terms.dust,
         n_books=len(columns.books),
         state=state,
+        outputs=outputs,
         checkpoint_every=every,
     )
 
 
-def _as_one_book(columns: GroupColumns) -> GroupColumns:
+def as_one_book(columns: GroupColumns) -> GroupColumns:
     """Return the columns as the venue sees them; who gets which funding does not matter there."""
     events = columns.events
     kind = np.where(events.kind == layout.FUNDING_SHARE, layout.FUNDING, events.kind)
