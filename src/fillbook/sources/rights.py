@@ -141,9 +141,9 @@ def judge(venue: str, rights: KeyRights, *, accept_trading_key: bool = False) ->
     if reasons:
         return _verdict(rights, "refused", reasons, steps)
     if excess:
-        tolerated = [
-            f"may {name}; it was accepted by accept_trading_key" for name in sorted(excess)
-        ]
+        tolerated = [f"may {name}, accepted by accept_trading_key" for name in sorted(excess)]
+        if not rights.rights.get("ipRestrict"):
+            tolerated.append("is not restricted to an address")
         return _verdict(rights, "accepted with finding", tolerated, harmless.steps)
     return _verdict(rights, "accepted", [], ())
 
