@@ -145,6 +145,8 @@ class _Closed:
     """Stands in for a book that stopped: every use of it is the same BookError."""
 
     def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
         raise BookError(
             "the journal has stopped", "", "see the log for the fault, then restart the monitor"
         )
