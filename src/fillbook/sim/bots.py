@@ -8,8 +8,11 @@ holds a coin, is short its perpetual, and collects funding.
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Protocol
 
-from fillbook.sim.desk import Desk, Order, Side
+from fillbook.sim.desk import Desk
+from fillbook.sim.executions import Order
+from fillbook.sim.orders import Side
 from fillbook.sim.prices import HOUR_MS, MILLION, MINUTE_MS, Market
 
 QUARTER_MS = 15 * MINUTE_MS
@@ -24,6 +27,13 @@ def _size(desk: Desk, market: Market, now_ms: int, notional: int) -> Decimal:
     """Return the size in whole lots that is worth about `notional`, at least one lot."""
     lots = notional * 10 ** (9 + market.qty_decimals) // desk.quotes(market).nano(now_ms)
     return Decimal(max(1, lots)).scaleb(-market.qty_decimals)
+
+
+class Bot(Protocol):
+    """Whatever decides something once a minute."""
+
+    def minute(self, now_ms: int) -> None:
+        """Look at the market, and send orders to the desk."""
 
 
 class Breakout:

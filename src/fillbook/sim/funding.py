@@ -5,28 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-import msgspec
-
-from fillbook.sim.desk import EXACT, SimFill
+from fillbook.sim.books import EXACT
 from fillbook.sim.dice import Dice
-from fillbook.sim.prices import Market, Quotes
-
-
-class SimFunding(msgspec.Struct, frozen=True, kw_only=True):
-    """One payment at its settlement instant; `amount` positive = received."""
-
-    market: Market
-    account: str
-    ts_ms: int
-    amount: Decimal
-    rate: Decimal
-    position: Decimal
+from fillbook.sim.executions import SimFill, SimFunding
+from fillbook.sim.prices import Quotes
 
 
 class Rates:
     """The funding rate of one perpetual at each settlement, in 1e-9 of the notional.
 
-    It wanders around `usual_nano`; positive means that longs pay shorts.
+    It wanders around `usual_nano`; positive means that longs pay shorts. `by_ms` holds the
+    settlements after `start_ms` up to the last one asked for.
     """
 
     def __init__(
@@ -39,16 +28,24 @@ class Rates:
         end_ms: int,
         step_ms: int,
     ) -> None:
+        self._dice = dice
+        self._usual_nano, self._swing_nano = usual_nano, swing_nano
+        self._off_nano = 0
+        self._settled_ms = start_ms
+        self.step_ms = step_ms
         self.by_ms: dict[int, int] = {}
-        off = 0
-        for ts_ms in range(start_ms + step_ms, end_ms + 1, step_ms):
-            off += swing_nano * dice.bell() // 16 - off // 12
-            self.by_ms[ts_ms] = usual_nano + off
+        self.reach(end_ms)
+
+    def reach(self, end_ms: int) -> None:
+        """Settle on until the last settlement at or before an instant."""
+        while self._settled_ms + self.step_ms <= end_ms:
+            self._settled_ms += self.step_ms
+            self._off_nano += self._swing_nano * self._dice.bell() // 16 - self._off_nano // 12
+            self.by_ms[self._settled_ms] = self._usual_nano + self._off_nano
 
     def latest(self, ts_ms: int) -> int:
         """Return the last rate settled at or before an instant, 0 before the first."""
-        settled = [at for at in self.by_ms if at <= ts_ms]
-        return self.by_ms[settled[-1]] if settled else 0
+        return self.by_ms.get(ts_ms - ts_ms % self.step_ms, 0)
 
 
 def settle(

@@ -13,8 +13,7 @@ from decimal import Decimal
 
 import msgspec
 
-from fillbook.sim.desk import SimDecision, SimFill
-from fillbook.sim.funding import SimFunding
+from fillbook.sim.executions import SimDecision, SimFill, SimFunding
 
 GRID = 10**18
 

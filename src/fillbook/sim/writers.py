@@ -16,8 +16,7 @@ import msgspec
 
 from fillbook.ground.clock import iso
 from fillbook.ground.exact import plain_text
-from fillbook.sim.desk import SimDecision, SimFill
-from fillbook.sim.funding import SimFunding
+from fillbook.sim.executions import SimDecision, SimFill, SimFunding
 from fillbook.sim.world import HARVESTER, LABELS, MAKER, TREND, SimMark, World
 
 _FILL_COLUMNS = (
@@ -158,7 +157,7 @@ def user_fills_json(fills: Sequence[SimFill]) -> str:
             "side": "B" if fill.side == "buy" else "A",
             "time": fill.ts_ms,
             "startPosition": plain_text(fill.start_position),
-            "dir": _direction(fill),
+            "dir": direction_of(fill),
             "closedPnl": plain_text(fill.closed_pnl),
             "hash": "0x" + hashlib.sha256(f"{fill.account}:{fill.order_id}".encode()).hexdigest(),
             "oid": fill.order_id,
@@ -191,7 +190,9 @@ def user_funding_json(payments: Sequence[SimFunding]) -> str:
     )
 
 
-def _direction(fill: SimFill) -> str:
+def direction_of(fill: SimFill) -> str:
+    """Return what an execution did to its position, in Hyperliquid's words."""
+    """Return what an execution did to its position, in Hyperliquid's words."""
     if fill.market.contract == "spot":
         return "Buy" if fill.side == "buy" else "Sell"
     before, after = fill.start_position, fill.start_position + fill.moved
