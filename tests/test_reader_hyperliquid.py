@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from fillbook.facts.model import Fill, Funding
+from fillbook.facts.model import Fill, Funding, Transfer
 from fillbook.ground.clock import parse_ns
 from fillbook.ground.errors import InputError
 from fillbook.sources.files.opened import SourceFile
@@ -63,8 +63,8 @@ def test_a_spot_sale_and_a_perpetual_pay_in_the_settlement_currency() -> None:
 
 
 def test_only_the_named_user_was_liquidated() -> None:
-    reasons = [fill.exit_reason for fill in fills_of(FILLS, account="0xABCDEF")]
-    assert reasons == [None, None, None, "liquidation", None, None, None]
+    causes = [fill.cause for fill in fills_of(FILLS, account="0xABCDEF")]
+    assert causes == [None, None, None, "liquidation", None, None, "dust"]
 
 
 def test_both_legs_of_a_self_trade_are_two_events_and_dust_is_marked() -> None:
@@ -84,7 +84,7 @@ def test_spot_index_and_spot_name_are_one_instrument() -> None:
     assert (by_index.contract, by_index.settle, by_index.aliases) == ("spot", "USDC", ("@107",))
 
 
-def test_an_unnamed_spot_index_keeps_its_name_and_takes_its_fee_from_the_coins(
+def test_an_unnamed_spot_index_keeps_its_name_and_takes_its_coins_from_the_fees(
     tmp_path: Path,
 ) -> None:
     rows = json.loads(FILLS.read_text())[:2]
@@ -93,8 +93,8 @@ def test_an_unnamed_spot_index_keeps_its_name_and_takes_its_fee_from_the_coins(
     rows[0]["feeToken"], rows[1]["feeToken"] = "UBTC", "USDH"
     told = read_text(tmp_path, json.dumps(rows), "a.json", account="0xa")
     (described,) = told.described
-    assert (described.symbol, described.base, described.settle) == ("@999", "@999", "USDH")
-    assert [fill.fee_asset for fill in told.only(Fill)] == ["@999", "USDH"]
+    assert (described.symbol, described.base, described.settle) == ("@999", "UBTC", "USDH")
+    assert [fill.fee_asset for fill in told.only(Fill)] == ["UBTC", "USDH"]
 
 
 def test_the_same_rows_line_by_line_are_the_same_events(tmp_path: Path) -> None:
@@ -122,17 +122,22 @@ def test_a_recording_names_its_user_and_rows_without_tid_are_counted() -> None:
     first, twin = told.claims[:2]
     assert first.key == twin.key
     assert [(claim.ordinal, claim.row) for claim in (first, twin)] == [(0, 0), (1, 1)]
-    assert [claim.line for claim in told.claims] == [5, 8, 14]
+    assert [claim.line for claim in told.claims] == [5, 8, 14, 17]
 
 
-def test_funding_is_read_and_other_ledger_updates_are_rejected_by_name() -> None:
+def test_funding_and_ledger_updates_are_read_and_unknown_ones_rejected_by_name(
+    tmp_path: Path,
+) -> None:
     told = read_file(RECORDING)
     (paid,) = told.only(Funding)
     assert (paid.amount, paid.rate, paid.position_qty) == (D("-0.0125"), D("0.0000225"), D(4))
     assert paid.ts_ns == parse_ns("2026-01-05T11:00:00.012Z")
-    (other,) = told.rejected
+    (came,) = told.only(Transfer)
+    assert (came.amount, came.asset, came.what) == (D(500), "USDC", "deposit")
+    unknown = RECORDING.read_text().replace('"deposit"', '"windfall"')
+    (other,) = read_text(tmp_path, unknown, "a.json").rejected
     assert (other.line, other.field) == (17, "delta.type")
-    assert "'deposit' is not a funding payment" in other.reason
+    assert "'windfall' is not a ledger update" in other.reason
 
 
 def test_a_recording_of_somebody_else_is_refused() -> None:

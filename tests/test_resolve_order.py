@@ -11,7 +11,7 @@ import pytest
 from fillbook.facts.model import Claim, Claimed, Fill
 from fillbook.resolve.claims import resolve
 from fillbook.resolve.order import tolerance
-from fillbook.sources.hyperliquid import draft_row
+from fillbook.sources.hyperliquid import draft_fill
 from fillbook.sources.rows import Row
 from strategies import SECOND, Import, charge, fill, funding, market, number, remember
 
@@ -211,7 +211,7 @@ def test_recorded_fills_form_one_chain_per_coin(corpus: Path) -> None:
         file = corpus / "hyperliquid-python-sdk" / "decoded" / f"test_get_{name}.json"
         for call in json.loads(file.read_text(), parse_float=str):
             for row, cells in enumerate(call["response"]):
-                draft = draft_row(Row(cells), "0xa")
+                draft = draft_fill(Row(cells), "0xa")
                 claims[draft.key] = Claim(draft.fact, draft.key, row=row)
                 assert draft.instrument is not None
                 claims[draft.instrument.symbol] = Claim(draft.instrument, draft.instrument.symbol)

@@ -3,6 +3,9 @@
 The venue writes numbers as text, times in milliseconds, B and A for buy and sell. `fee` already
 holds `builderFee`; a spot purchase pays it in the coin bought. `closedPnl` is gross of the fee.
 `tid` is no key by itself: both legs of a self-trade share it, and dust conversions have 0.
+
+A live source adds a field `market` to the text of a row whose own fields do not tell what its
+market is made of: `{"base": …, "quote": …, "names": […]}`.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from functools import lru_cache
+
+import msgspec
 
 from fillbook.facts.identity import key_of
 from fillbook.facts.model import Fill, Funding, Instrument, Liquidity, Side
@@ -46,6 +51,15 @@ _DIRECTIONS: dict[str, Side | None] = {
     "Backstop Borrow Liquidation": None,
 }
 _LIQUIDATION = re.compile(r"(?:Partial )?(?:Market Order |Backstop )?Liquidation: (.+)")
+# Fills that nobody ordered, by the venue's word for them.
+_CAUSES = {
+    DUST: "dust",
+    "Auto-Deleveraging": "adl",
+    "Settlement": "settlement",
+    "Net Child Vaults": "net child vaults",
+    "Partial Borrow Liquidation": "liquidation",
+    "Backstop Borrow Liquidation": "liquidation",
+}
 _MILLISECONDS = TimeForm("unix_ms")
 
 
@@ -80,24 +94,25 @@ def is_spot(coin: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def instrument_of(account: str, coin: str, quote: str | None = None) -> Instrument:
+def instrument_of(
+    account: str, coin: str, quote: str | None = None, base: str | None = None
+) -> Instrument:
     """Describe a market by the name the API or the web page gives it.
 
     `quote` is the currency a spot sale pays its fee in, or a perpetual's collateral; USDC unless
-    said. An index that nobody named keeps it as its name and its base.
+    said. `base` is the coin that a spot index stands for; one that nobody named is its own base.
     """
     quote = quote or USDC
     symbol = SPOT_NAMES.get(coin, coin)
-    base = symbol.partition("/")[0]
     if "/" in symbol:
-        quote = symbol.partition("/")[2]
+        base, _, quote = symbol.partition("/")
     return Instrument(
         venue=VENUE,
         account=account,
         ts_ns=0,
         symbol=symbol,
         contract="spot" if is_spot(coin) else "linear",
-        base=base,
+        base=base or symbol,
         quote=quote,
         settle=quote,
         aliases=tuple(alias for alias, name in SPOT_NAMES.items() if name == symbol),
@@ -110,34 +125,83 @@ def fee_asset_of(described: Instrument, side: Side) -> str:
     return described.base if spot_purchase else described.settle
 
 
-def draft_fill(row: Row, account: str, quote: str | None = None) -> Draft:
-    """Turn one API fill into a fact. `quote` as in `instrument_of`. RowError when it cannot be."""
+class Currencies(msgspec.Struct, frozen=True, kw_only=True):
+    """What other rows of a source told about its markets, by coin.
+
+    `quotes` is what a market is quoted or settled in, `bases` the coin behind a spot index.
+    """
+
+    quotes: dict[str, str] = {}
+    bases: dict[str, str] = {}
+
+
+def told_currency(row: Row) -> tuple[str, str, bool] | None:
+    """Return (coin, currency, whether it is the base) where a row tells it by its fee."""
+    try:
+        coin, token = row.text("coin"), row.text("feeToken")
+    except RowError:
+        return None  # the row itself will be told as rejected
+    if coin is None or token is None:
+        return None
+    return coin, token, is_spot(coin) and (row.text("side") or "").lower() != "a"
+
+
+def _market_of(row: Row, account: str, currencies: Currencies) -> Instrument:
+    """Describe the market of a fill: by what was added to the row, by other rows, by its fee."""
+    coin = row.need("coin")
+    added = row.cells.get("market")
+    if isinstance(added, dict):
+        return named_market(account, coin, added)
+    told = told_currency(row)
+    quote, base = currencies.quotes.get(coin), currencies.bases.get(coin)
+    if told is not None:
+        quote, base = (quote, base or told[1]) if told[2] else (quote or told[1], base)
+    return instrument_of(account, coin, quote, base if is_spot(coin) else None)
+
+
+def named_market(account: str, coin: str, added: dict[str, object]) -> Instrument:
+    """Describe a market by what a live source added to a row: its currencies and other names."""
+    row = Row(added)
+    described = instrument_of(account, coin, row.need("quote"), row.text("base"))
+    names = added.get("names")
+    if coin in SPOT_NAMES or not isinstance(names, list) or not names:
+        return described
+    first, *others = (str(name) for name in names)
+    aliases = (coin, *others)
+    return msgspec.structs.replace(described, symbol=first, aliases=aliases)
+
+
+def draft_fill(row: Row, account: str, currencies: Currencies | None = None) -> Draft:
+    """Turn one API fill into a fact; RowError when it cannot be.
+
+    What the fact says depends on the row alone, so that every source says the same.
+    """
     coin = row.need("coin")
     side = row.choice("side", _SIDES)
     direction = row.text("dir")
     if direction is not None:
         agreed_side(side, direction)
     ts_ns = row.when("time", _MILLISECONDS)
-    described = instrument_of(account, coin, quote)
+    described = _market_of(row, account, currencies or Currencies())
     crossed: dict[bool, Liquidity] = {True: "taker", False: "maker"}
     fill = Fill(
         venue=VENUE,
         account=account,
         ts_ns=ts_ns,
         printed_ns=MILLISECOND_NS,
-        instrument=described.symbol,
+        instrument=SPOT_NAMES.get(coin, coin),
         side=side,
         px=row.positive("px"),
         qty=row.positive("sz"),
         fee=row.number("fee"),
-        fee_asset=fee_asset_of(described, side),
+        fee_asset=row.text("feeToken") or fee_asset_of(described, side),
         fill_id=row.text("tid"),
         order_id=row.text("oid"),
         client_order_id=row.text("cloid"),
         liquidity=crossed[row.flag("crossed")] if row.text("crossed") else None,
         start_position=row.number("startPosition"),
         venue_pnl=row.number("closedPnl"),
-        exit_reason="liquidation" if _was_liquidated(row, account) else None,
+        cause=_cause_of(row, account),
         dust=direction == DUST,
     )
     oid, tid = row.text("oid"), row.text("tid")
@@ -148,15 +212,21 @@ def draft_fill(row: Row, account: str, quote: str | None = None) -> Draft:
     return Draft(fill, key, idless=True, ranked=True, instrument=described)
 
 
-def _was_liquidated(row: Row, account: str) -> bool:
+def _cause_of(row: Row, account: str) -> str | None:
+    """Return why the venue itself traded; None for a fill that somebody ordered."""
+    direction = (row.text("dir") or "").removesuffix(" (Price Improved)")
+    if direction in _CAUSES:
+        return _CAUSES[direction]
     # The counterparty's fills carry the object too: only the named user was liquidated.
     liquidation = row.cells.get("liquidation")
     if isinstance(liquidation, dict):
-        return str(liquidation.get("liquidatedUser", "")).lower() == account
-    return (row.text("dir") or "").startswith("Liquidated ")
+        named = str(liquidation.get("liquidatedUser", "")).lower()
+        return "liquidation" if named == account else None
+    told = direction.startswith("Liquidated ") or _LIQUIDATION.fullmatch(direction)
+    return "liquidation" if told else None
 
 
-def draft_funding(row: Row, account: str) -> Draft:
+def draft_funding(row: Row, account: str, currencies: Currencies | None = None) -> Draft:
     """Turn one userFunding row into a fact; its `hash` is often all zeros and identifies nothing.
 
     RowError for ledger updates of other types.
@@ -169,7 +239,12 @@ def draft_funding(row: Row, account: str) -> Draft:
     if kind != "funding":
         raise RowError("delta.type", f"{kind!r} is not a funding payment")
     ts_ns = row.when("time", _MILLISECONDS)
-    described = instrument_of(account, payment.need("coin"))
+    coin = payment.need("coin")
+    told = (currencies or Currencies()).quotes.get(coin)
+    added = row.cells.get("market")
+    if isinstance(added, dict):
+        told = Row(added).need("quote")
+    described = instrument_of(account, coin, told)
     funding = Funding(
         venue=VENUE,
         account=account,
@@ -177,30 +252,14 @@ def draft_funding(row: Row, account: str) -> Draft:
         printed_ns=MILLISECOND_NS,
         instrument=described.symbol,
         amount=payment.amount("usdc"),
-        asset=USDC,
+        asset=described.settle,
         rate=payment.number("fundingRate"),
         position_qty=payment.number("szi"),
     )
-    key = key_of(ts_ns, row.need("time"), payment.need("coin"))
-    return Draft(funding, key, instrument=described)
-
-
-def sale_quote(row: Row) -> tuple[str, str] | None:
-    """Return (coin, currency) where a row tells what its market is quoted or settled in."""
-    try:
-        coin, token = row.text("coin"), row.text("feeToken")
-    except RowError:
-        return None  # the row itself will be told as rejected
-    if coin is None or token is None:
-        return None
-    return None if is_spot(coin) and (row.text("side") or "").lower() != "a" else (coin, token)
-
-
-def draft_row(row: Row, account: str, quotes: dict[str, str] | None = None) -> Draft:
-    """Turn a fill or a funding row into a fact, whichever it is."""
-    if "delta" in row.cells:
-        return draft_funding(row, account)
-    return draft_fill(row, account, (quotes or {}).get(row.text("coin") or ""))
+    key = key_of(ts_ns, row.need("time"), coin)
+    # A builder's dex settles in a currency of its own, which this row does not tell.
+    is_guess = told is None and ":" in coin
+    return Draft(funding, key, instrument=None if is_guess else described)
 
 
 def check_notional(row: Row, px: Decimal, qty: Decimal, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Saved answers of Hyperliquid's info endpoint: userFills, userFillsByTime, userFunding.
+"""Saved answers of Hyperliquid's info endpoint: fills, funding, ledger updates, orders.
 
 Either the bare list of rows, one row per line, or a recording of requests with their responses,
 which also names the address.
@@ -22,7 +22,8 @@ from fillbook.sources.files.records import (
     parse_object,
     parsed_record,
 )
-from fillbook.sources.hyperliquid import VENUE, draft_row, sale_quote
+from fillbook.sources.hyperliquid import VENUE, told_currency
+from fillbook.sources.hyperliquid_rows import SOURCE, ApiContext, drafts_of, unwrapped
 from fillbook.sources.reading import Parsed, Reading, Terms, Whose, facts_of
 from fillbook.sources.rows import Row
 from fillbook.sources.source import (
@@ -33,10 +34,13 @@ from fillbook.sources.source import (
     ReadOptions,
 )
 
-_READ = ("userFills", "userFillsByTime", "userFunding", "userFundingHistory")
-_HEAD = re.compile(
-    r'"(?:closedPnl|startPosition|usdc)"\s*:|"type"\s*:\s*"(?:' + "|".join(_READ) + r')"'
+_READ = (
+    *("userFills", "userFillsByTime", "userTwapSliceFills", "userTwapSliceFillsByTime"),
+    *("userFunding", "userFundingHistory", "userNonFundingLedgerUpdates"),
+    *("historicalOrders", "openOrders", "frontendOpenOrders"),
 )
+_FIELDS = ("closedPnl", "startPosition", "usdc", "limitPx", "statusTimestamp")
+_HEAD = re.compile(rf'"(?:{"|".join(_FIELDS)})"\s*:|"type"\s*:\s*"(?:{"|".join(_READ)})"')
 
 
 class _Request(msgspec.Struct):
@@ -49,17 +53,10 @@ class _Exchange(msgspec.Struct):
     response: msgspec.Raw
 
 
-class ApiContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stored API row needs to be read again: whose it is, and its market's currency."""
-
-    account: str
-    quotes: dict[str, str] = {}
-
-
 class HyperliquidApi:
     """Reads JSON saved from the API."""
 
-    name = "hyperliquid-api"
+    name = SOURCE
     title = "Hyperliquid API answers"
     rank = RANK_FILE_WITH_IDS
 
@@ -70,29 +67,35 @@ class HyperliquidApi:
     def read(self, file: SourceFile, options: ReadOptions) -> list[Reading]:
         """Open a file: one reading per address in it."""
         given = None if options.account is None else options.account.lower()
-        users: dict[str, dict[str, str]] = {}
+        users: dict[str, ApiContext] = {}
         for user, record in _records(file):
             account = _whose(user, given, file)
-            quotes = users.setdefault(account, {})
-            told = sale_quote(record.row) if record.row is not None else None
+            context = users.setdefault(account, ApiContext(account=account, quotes={}, bases={}))
+            told = told_currency(unwrapped(record.row)) if record.row is not None else None
             if told is not None:
-                quotes[told[0]] = told[1]
-        users = users or {given or DEFAULT_ACCOUNT: {}}
-        return [self._reading(file, account, users, given) for account in sorted(users)]
+                coin, currency, is_base = told
+                (context.bases if is_base else context.quotes)[coin] = currency
+        if not users:
+            account = given or DEFAULT_ACCOUNT
+            users[account] = ApiContext(account=account)
+        return [
+            self._reading(file, context, len(users) == 1, given)
+            for _, context in sorted(users.items())
+        ]
 
     def _reading(
         self,
         file: SourceFile,
-        account: str,
-        users: dict[str, dict[str, str]],
+        context: ApiContext,
+        is_only: bool,
         given: str | None,
     ) -> Reading:
-        context = ApiContext(account=account, quotes=users[account])
+        account = context.account
         unnamed = account == DEFAULT_ACCOUNT and given is None
         terms = Terms(
             source=self.name,
             rank=self.rank,
-            fingerprint=file.fingerprint + ("" if len(users) == 1 else f":{VENUE}/{account}"),
+            fingerprint=file.fingerprint + ("" if is_only else f":{VENUE}/{account}"),
             name=str(file.path),
             context=msgspec.json.encode(context).decode(),
             labels=(ACCOUNT_NOT_NAMED,) if unnamed else (),
@@ -100,7 +103,7 @@ class HyperliquidApi:
         )
 
         def drafts(row: Row, number: int) -> list[Draft]:
-            return [draft_row(row, context.account, context.quotes)]
+            return drafts_of(row, context)
 
         def parse() -> Iterator[Parsed]:
             for user, record in _records(file):
@@ -112,7 +115,7 @@ class HyperliquidApi:
     def reparse(self, context: str, raw: str) -> list[AnyFact]:
         """Parse one stored row again."""
         settled = msgspec.json.decode(context, type=ApiContext)
-        return facts_of([draft_row(parse_object(raw), settled.account, settled.quotes)])
+        return facts_of(drafts_of(parse_object(raw), settled))
 
 
 def _whose(user: str | None, given: str | None, file: SourceFile) -> str:
