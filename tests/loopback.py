@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -115,8 +117,12 @@ class Loopback:
             reply = Reply(b'{"msg":"unexpected"}', status=400)
         await asyncio.sleep(reply.stall_s)
         if reply.reset:
-            writer.transport.abort()
-            return False
+            # Closing without lingering sends a reset instead of an orderly end.
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            if reply.cut_at is None:
+                writer.transport.abort()
+                return False
         return await self._send(writer, reply)
 
     async def _send(self, writer: asyncio.StreamWriter, reply: Reply) -> bool:

@@ -228,9 +228,11 @@ class Transport:
     # -- the answer ------------------------------------------------------------------------
 
     async def _send(self, ask: Ask, request: httpx.Request) -> Received:
+        is_answered = False
         try:
             async with asyncio.timeout(self._patience.whole_ns / SECOND_NS):
                 response = await self._open().send(request, stream=True)
+                is_answered = True
                 try:
                     content = await self._content(ask, response)
                 finally:
@@ -239,10 +241,10 @@ class Transport:
             raise self._unreachable(ask, "the venue did not answer in time") from None
         except httpx.DecodingError:
             raise self._broken(ask, "an answer whose compression is broken") from None
-        except httpx.RemoteProtocolError as fault:
-            raise self._broken(ask, f"an answer that was cut short ({fault})") from None
         except (httpx.TransportError, OSError) as fault:
-            # The library's own fault names the URL, signature and all; it is not chained.
+            # The library's own fault may name the URL, signature and all; it is not chained.
+            if is_answered and isinstance(fault, httpx.RemoteProtocolError):
+                raise self._broken(ask, f"an answer that was cut short ({fault})") from None
             what = f"the venue cannot be reached ({fault or type(fault).__name__})"
             raise self._unreachable(ask, what) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
