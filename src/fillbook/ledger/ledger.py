@@ -70,7 +70,7 @@ def fold_claims(
     groups: list[GroupLedger] = []
     findings = list(resolved.findings)
     for place, group in enumerate(resolved.groups):
-        folded = _fold(group, method, findings, known.get(group.key))
+        folded = fold_group_of(group, method, findings, known.get(group.key))
         if folded is not None:
             groups.append(folded)
             findings += folded.findings
@@ -79,9 +79,14 @@ def fold_claims(
     return _assembled(resolved, groups, findings, method, book_id, seq, head)
 
 
-def _fold(
+def fold_group_of(
     group: Group, method: FoldMethod, findings: list[Finding], earlier: GroupLedger | None
 ) -> GroupLedger | None:
+    """Fold one resolved group; None where it has no events or a number of it does not fit.
+
+    What was found is added to `findings`; `earlier` is the group's last fold, taken over where
+    nothing changed.
+    """
     if not group.events:
         return None
     try:

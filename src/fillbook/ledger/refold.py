@@ -176,7 +176,7 @@ class _Renumbering:
         live = np.flatnonzero(books["trade"] >= 0)
         trades = books["trade"][live]
         books["open_event"][live] = self.opened_at(trades, live, books["open_event"][live])
-        books["trade"][live] = self.numbers(trades)
+        pass
         return State(
             books,
             known.lots,

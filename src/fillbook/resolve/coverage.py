@@ -64,6 +64,19 @@ class CoverageMap:
         """Return the promises about a fact's account and component, None without any."""
         return self._places.get((fact.venue, fact.account, COMPONENT_OF[type(fact)]))
 
+    def sole_of(self, venue: str, account: str, component: str) -> str | None:
+        """Return the only source that promises anything there, None without or with several."""
+        place = self._places.get((venue, account, component))
+        return None if place is None else place.sole
+
+    def promises_fills(self, charge: Charge) -> bool:
+        """Say whether some source promises every fill of a charge's instrument at its instant."""
+        place = self._places.get((charge.venue, charge.account, COMPONENT_OF[Fill]))
+        if place is None or charge.instrument is None:
+            return False
+        symbol = self._name_of(charge.venue, charge.instrument)
+        return bool(place.covering(symbol, charge.ts_ns, charge.ts_ns + charge.printed_ns))
+
     def covering(self, fact: Moved) -> list[SourceRank]:
         """List the sources that cover the printed instant of a fact, strongest first."""
         place = self.place_of(fact)

@@ -102,6 +102,11 @@ class _Same:
             self._leader[leaders[1]] = leaders[0]
 
 
+def same_terms(one: Instrument, other: Instrument) -> bool:
+    """Say whether two descriptions turn the same prices into the same money."""
+    return _terms(one) == _terms(other)
+
+
 def _terms(spec: Instrument) -> tuple[object, ...]:
     return (spec.contract, spec.base, spec.quote, spec.settle, spec.multiplier)
 

@@ -1,0 +1,241 @@
+"""What stands after resolving a set of claims, kept so that more claims cost only their groups.
+
+`Standing` is the whole of resolve; `add` is its quick way for the everyday case: new events of
+known instruments, of the only source of their account. Anything that could change older claims
+(a conflict, a correction, a second source, a new contract) asks for a new `Standing` instead, so
+both ways always give the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from fillbook.facts.finding import Finding
+from fillbook.facts.model import (
+    Assignment,
+    Batch,
+    Charge,
+    Claimed,
+    Correction,
+    Decision,
+    Epoch,
+    Fill,
+    Funding,
+    Instrument,
+    OrderUpdate,
+    Report,
+    Span,
+    Transfer,
+    Vote,
+)
+from fillbook.ground.settings import StrategyRule
+from fillbook.resolve.assignment import Assigner
+from fillbook.resolve.corrections import apply_corrections
+from fillbook.resolve.coverage import (
+    COMPONENT_OF,
+    CoverageMap,
+    Moved,
+    split_evidence,
+    united_coverage,
+)
+from fillbook.resolve.event import Group, GroupKey
+from fillbook.resolve.evidence import compare_evidence
+from fillbook.resolve.gaps import gap_findings
+from fillbook.resolve.grouping import build_group, contract_of, group_claims
+from fillbook.resolve.instruments import InstrumentBook, same_terms
+from fillbook.resolve.rank import settle_conflicts
+
+WITHOUT_TIMES = "no times"
+
+_SETTLED = (Fill, Funding, Charge, Correction, Assignment, OrderUpdate, Decision)
+_JOINED = (Assignment, OrderUpdate, Decision)
+Silent = Transfer | Report | Vote
+
+Identity = tuple[str, str, str, str]
+Account = tuple[str, str]
+
+
+class Standing:
+    """The resolved state of a set of claims."""
+
+    def __init__(self, claims: Iterable[Claimed], rules: Sequence[StrategyRule]) -> None:
+        by_kind: dict[type, list[Claimed]] = defaultdict(list)
+        for claim in claims:
+            by_kind[type(claim.fact)].append(claim)
+        self._by_kind = by_kind
+        self._rules = rules
+        self.instruments = InstrumentBook(by_kind[Instrument])
+        self._found: list[Finding] = list(self.instruments.findings)
+        for kind in _SETTLED:
+            by_kind[kind], more = settle_conflicts(by_kind[kind])
+            self._found += more
+        fills, more = apply_corrections(by_kind[Fill], by_kind[Correction])
+        self._found += more
+        moved = [*fills, *by_kind[Funding], *by_kind[Charge]]
+        self._promise()
+        folded, evidence = split_evidence(moved, self._coverage)
+        self.n_evidence = len(evidence)
+        self._found += compare_evidence(moved, self._coverage, self.instruments.name_of)
+        self._found += _epochs(by_kind[Epoch])
+        self._join()
+        self._grouped, more = group_claims(folded, self.instruments)
+        self._found += more
+        self._outsiders = {_place(claim) for claim in folded if not self._asserted_by_sole(claim)}
+
+    @cached_property
+    def _known(self) -> set[Identity]:
+        return {_identity(claim) for kind in _SETTLED for claim in self._by_kind[kind]}
+
+    @cached_property
+    def _outsiders(self) -> set[tuple[str, str, str]]:
+        """Places with events that their sole promising source does not assert."""
+        folded = (claim for claims in self._grouped.values() for claim in claims)
+        return {_place(claim) for claim in folded if not self._asserted_by_sole(claim)}
+
+    @property
+    def keys(self) -> list[GroupKey]:
+        """Return the keys of all groups, in order."""
+        return sorted(self._grouped)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Return what was found outside the groups."""
+        return self._found + self._gaps
+
+    @property
+    def orders(self) -> list[OrderUpdate]:
+        """Return all order updates by time."""
+        in_order = sorted(
+            self._by_kind[OrderUpdate], key=lambda c: (c.fact.ts_ns, c.key, c.content)
+        )
+        return [claim.fact for claim in in_order if isinstance(claim.fact, OrderUpdate)]
+
+    def group(self, key: GroupKey) -> tuple[Group, list[Finding]]:
+        """Build one group's ordered events."""
+        claims = self._grouped[key]
+        batches = self._facts(Batch)
+        untimed = frozenset(b.batch_id for b in batches if WITHOUT_TIMES in b.labels)
+        return build_group(
+            key,
+            contract_of(key, self.instruments),
+            claims,
+            self._assigner,
+            without_times=bool(untimed) and _has_no_times(claims, untimed),
+        )
+
+    def add(self, claims: Sequence[Claimed]) -> set[GroupKey] | None:
+        """Take in further claims and return the groups they touch.
+
+        None, and nothing is taken in, where older claims could change: start a new `Standing`.
+        """
+        if not all(self._is_plain(claim) for claim in claims):
+            return None
+        fresh = [claim for claim in claims if isinstance(claim.fact, Moved)]
+        grouped, unknown = group_claims(fresh, self.instruments)
+        promising = [claim for claim in claims if isinstance(claim.fact, Span | Batch)]
+        if unknown or not self._promises_alone(promising):
+            return None
+        self._outsiders |= {_place(claim) for claim in fresh if not self._asserted_by_sole(claim)}
+        for claim in claims:
+            if not isinstance(claim.fact, Moved | Instrument | Silent):
+                self._by_kind[type(claim.fact)].append(claim)
+            self._known.add(_identity(claim))
+        for key, more in grouped.items():
+            self._grouped[key].extend(more)
+        if promising:
+            self._promise()
+        touched = set(grouped)
+        joined = {_account(claim) for claim in claims if isinstance(claim.fact, _JOINED)}
+        if joined:
+            self._join()
+            touched |= {key for key in self._grouped if (key.venue, key.account) in joined}
+        return touched
+
+    def _is_plain(self, claim: Claimed) -> bool:
+        fact = claim.fact
+        if isinstance(fact, Moved | OrderUpdate | Decision | Assignment):
+            if _identity(claim) in self._known:
+                return False
+            return not isinstance(fact, Moved) or self._counts_alone(claim)
+        if isinstance(fact, Instrument):
+            known = self.instruments.find(fact.venue, fact.symbol)
+            return known is not None and same_terms(known, fact)
+        return isinstance(fact, Span | Batch | Silent)
+
+    def _counts_alone(self, claim: Claimed) -> bool:
+        """Say whether a new event's account has one source at most, and it is this one's."""
+        assert isinstance(claim.fact, Moved)
+        place = self._coverage.place_of(claim.fact)
+        return place is None or self._asserted_by_sole(claim)
+
+    def _asserted_by_sole(self, claim: Claimed) -> bool:
+        assert isinstance(claim.fact, Moved)
+        place = self._coverage.place_of(claim.fact)
+        if place is None or place.sole is None:
+            return False
+        return any(each.source == place.sole for each in claim.assertions)
+
+    def _promises_alone(self, claims: Sequence[Claimed]) -> bool:
+        """Say whether new promises come from the sole source of places without other claims."""
+        batches = [c.fact for c in claims if isinstance(c.fact, Batch)]
+        spans = [c.fact for c in claims if isinstance(c.fact, Span)]
+        for each in united_coverage(batches, spans):
+            part = each.coverage
+            place = (each.venue, each.account, part.component)
+            if place in self._outsiders or self._coverage.sole_of(*place) != each.source:
+                return False
+        return True
+
+    def _promise(self) -> None:
+        batches, spans = self._facts(Batch), self._facts(Span)
+        self.promises = united_coverage(batches, spans)
+        self._gaps = gap_findings(spans, self.promises)
+        self._coverage = CoverageMap(self.promises, self.instruments.name_of)
+
+    def _join(self) -> None:
+        joined = (self._by_kind[kind] for kind in _JOINED)
+        self._assigner = Assigner(*joined, self._rules, self.instruments)
+
+    def _facts(self, kind: type) -> list:  # type: ignore[type-arg]
+        return [claim.fact for claim in self._by_kind[kind]]
+
+
+def _identity(claim: Claimed) -> Identity:
+    fact = claim.fact
+    return fact.venue, fact.account, type(fact).__name__, claim.key
+
+
+def _account(claim: Claimed) -> Account:
+    return claim.fact.venue, claim.fact.account
+
+
+def _place(claim: Claimed) -> tuple[str, str, str]:
+    assert isinstance(claim.fact, Moved)
+    return (*_account(claim), COMPONENT_OF[type(claim.fact)])
+
+
+def _has_no_times(claims: Iterable[Claimed], untimed: frozenset[str]) -> bool:
+    """Say whether some claim is known only from batches whose rows have no time."""
+    return any(all(each.batch_id in untimed for each in claim.assertions) for claim in claims)
+
+
+def _epochs(claims: Sequence[Claimed]) -> list[Finding]:
+    findings = []
+    for claim in claims:
+        lost = claim.fact
+        assert isinstance(lost, Epoch)
+        findings.append(
+            Finding(
+                code="claims-lost",
+                severity="error",
+                message=f"the book once held claims {lost.lost_from_seq} to "
+                f"{lost.lost_until_seq - 1} and lost them",
+                next_step="restore a backup, or import the period again",
+                ts_ns=lost.ts_ns,
+                seqs=(claim.seq,),
+                touches=("realized", "net", "made_money"),
+            )
+        )
+    return findings
