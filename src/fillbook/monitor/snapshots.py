@@ -1,0 +1,111 @@
+"""Open positions as the venue states them: journaled when they change, their marks always.
+
+One call per account and poll, however many positions are open. A position that was there and is
+no longer is stated flat, so that the book knows when it was last seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from fillbook.facts.identity import key_of
+from fillbook.facts.model import Claim, Report
+from fillbook.journal.values import BatchOpen, Page
+from fillbook.marks.series import Mark
+from fillbook.sources.drafting import Drafting
+from fillbook.sources.source import RANK_API
+from fillbook.sources.stream import JournalWriter, LiveAccount, Snapshot
+from fillbook.sources.streambook import batch_id_of
+
+Place = tuple[str, str | None, str]
+
+
+class SnapshotBook:
+    """What one account's positions were last time, and the way of a change into the book."""
+
+    def __init__(self, account: LiveAccount, writer: JournalWriter) -> None:
+        self._account = account
+        self._writer = writer
+        self._drafting = Drafting()
+        self._seen: dict[Place, Report] = {}
+        self._opened = False
+        self.open_positions: list[Report] = []
+        self.calls = 0
+
+    async def look(self, now_ns: int) -> list[Report]:
+        """Ask the venue once, keep marks and changes, and return the open positions."""
+        snapshot = await self._account.positions(now_ns)
+        self.calls += 1
+        claims, marks, _ = self._drafting.claims(snapshot.rows)
+        reports = [claim.fact for claim in claims if isinstance(claim.fact, Report)]
+        self.open_positions = [
+            report for report in reports if report.what == "position" and report.qty
+        ]
+        await self._writer.put_marks([*snapshot.marks, *marks, *_marks_of(reports)])
+        changed = [claim for claim in claims if self._is_news(claim)]
+        flat = [self._flat(place, snapshot) for place in self._gone(reports)]
+        if changed or flat:
+            await self._write([*changed, *flat], snapshot)
+            for claim in (*changed, *flat):
+                if isinstance(claim.fact, Report):
+                    self._seen[_place(claim.fact)] = claim.fact
+        return self.open_positions
+
+    def _is_news(self, claim: Claim) -> bool:
+        report = claim.fact
+        if not isinstance(report, Report):
+            return True
+        last = self._seen.get(_place(report))
+        # Marks move all the time; a statement is news when the quantity or the equity changed.
+        return last is None or (last.qty, last.amount) != (report.qty, report.amount)
+
+    def _gone(self, reports: Sequence[Report]) -> list[Place]:
+        present = {_place(report) for report in reports}
+        return [
+            place
+            for place, last in self._seen.items()
+            if last.what == "position" and last.qty and place not in present
+        ]
+
+    def _flat(self, place: Place, snapshot: Snapshot) -> Claim:
+        last = self._seen[place]
+        flat = msgspec.structs.replace(last, ts_ns=snapshot.asked_ns, qty=Decimal(0), px=None)
+        key = key_of(flat.ts_ns, "position", flat.instrument, flat.position_side, flat.ts_ns)
+        return Claim(flat, key, "")
+
+    async def _write(self, claims: Sequence[Claim], snapshot: Snapshot) -> None:
+        account = self._account
+        batch_id = batch_id_of(account.venue, account.account, "positions")
+        if not self._opened:
+            await self._writer.begin(
+                BatchOpen(
+                    batch_id=batch_id,
+                    source=snapshot.source,
+                    rank=RANK_API,
+                    venue=account.venue,
+                    account=account.account,
+                    fingerprint="",
+                    name=f"{account.venue} positions, live",
+                    context=snapshot.context,
+                )
+            )
+            self._opened = True
+        await self._writer.append(
+            Page(batch_id=batch_id, claims=claims, cursor=str(snapshot.asked_ns))
+        )
+
+
+def _place(report: Report) -> Place:
+    return report.what, report.instrument, report.position_side
+
+
+def _marks_of(reports: Sequence[Report]) -> list[Mark]:
+    """Take the mark that a position statement carries, where it does."""
+    return [
+        Mark(report.venue, report.instrument, report.ts_ns, report.px, "mark", "positions")
+        for report in reports
+        if report.what == "position" and report.instrument and report.px is not None
+    ]
