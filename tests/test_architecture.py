@@ -22,6 +22,7 @@ def test_imports_go_down_only() -> None:
 def test_every_folder_is_a_floor_of_the_contract() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (floors,) = settings["tool"]["importlinter"]["contracts"]
-    named = {layer.removeprefix("fillbook.") for layer in floors["layers"]}
+    # A layer in parentheses may be missing.
+    named = {layer.strip("()").removeprefix("fillbook.") for layer in floors["layers"]}
     folders = {path.parent.name for path in (ROOT / "src" / "fillbook").glob("*/__init__.py")}
-    assert folders == named
+    assert folders <= named
