@@ -17,7 +17,7 @@ def show_import(page: Page, outcome: ImportReport, place: Place) -> None:
     """Write the table of files, then rejected rows, faults, and what to do next."""
     read = [file for file in outcome.files if file.error is None and file.skipped is None]
     if read:
-        hidden = page.table(_columns(read, place))
+        hidden = [title for title in page.table(_columns(read, place)) if title != "days"]
         page.gap()
         if hidden:
             page.line(f"Not shown at this width: {', '.join(hidden)} (--json has all).", "quiet")
