@@ -208,6 +208,20 @@ def test_only_the_rows_around_a_late_fact_are_folded_again() -> None:
     assert_same(ours, fold_columns(ours.columns, "average"), every_row=False)
 
 
+def test_a_late_price_is_felt_until_the_book_is_flat() -> None:
+    def lives(px: int) -> GroupColumns:
+        sizes = [2, *(1, -1) * 50, -2, *(1, -1) * 100]
+        first, *others = [Event("fill", qty=qty, px=(10, 10, 10, 10)) for qty in sizes]
+        return group_of([(replace(first, px=(px,) * 4),), *((event,) for event in others)])
+
+    earlier = fold_columns(lives(10), "average", 20)
+    earlier.books.outputs.funding[300] = 7, 7
+    ours = refold(earlier, lives(11), 20)
+    assert ours.books.outputs.funding[300].tolist() == [7, 7]
+    ours.books.outputs.funding[300] = 0, 0
+    assert_same(ours, fold_columns(lives(11), "average", 20))
+
+
 def test_what_comes_behind_the_end_goes_on_from_the_end() -> None:
     blocks = long_life(9_000, 2, 4)
     earlier = fold_columns(group_of(blocks[:-3], 2), "fifo")
