@@ -17,9 +17,9 @@ def show_import(page: Page, outcome: ImportReport, place: Place) -> None:
     """Write the table of files, then rejected rows, faults, and what to do next."""
     read = [file for file in outcome.files if file.error is None and file.skipped is None]
     if read:
-        hidden = [title for title in page.table(_columns(read, place)) if title != "days"]
+        hidden = page.table(_columns(read, place))
         page.gap()
-        if hidden:
+        if "batch" in hidden:
             page.line(f"Not shown at this width: {', '.join(hidden)} (--json has all).", "quiet")
     left = [file for file in outcome.files if file.skipped is not None]
     for file in left[:_MOST_REJECTED]:
