@@ -154,6 +154,7 @@ def _spellings_of(secret: str) -> Iterator[str]:
         yield quote(part, safe="")
         yield quote_plus(part)
         yield json.dumps(part)[1:-1]
+        yield json.dumps(part, ensure_ascii=False)[1:-1]
         yield repr(part)[1:-1]
         yield base64.b64encode(part.encode()).decode().rstrip("=")
 
