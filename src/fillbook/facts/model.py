@@ -145,7 +145,11 @@ class Funding(Fact, frozen=True, kw_only=True, tag="funding"):
 
 
 class Charge(Fact, frozen=True, kw_only=True, tag="charge"):
-    """Money taken outside fills and funding (interest, insurance, gas); positive = cost."""
+    """Money taken outside fills and funding (interest, insurance, gas); positive = cost.
+
+    `repeats_fills`: the venue tells the same money with a fill too (a commission, a realised
+    result), so this row counts only where that fill is not known.
+    """
 
     amount: Decimal
     asset: str
@@ -154,6 +158,7 @@ class Charge(Fact, frozen=True, kw_only=True, tag="charge"):
     charge_id: str | None = None
     fill_id: str | None = None
     strategy: str | None = None
+    repeats_fills: bool = False
 
 
 class Transfer(Fact, frozen=True, kw_only=True, tag="transfer"):

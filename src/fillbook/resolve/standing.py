@@ -40,12 +40,13 @@ from fillbook.resolve.coverage import (
     split_evidence,
     united_coverage,
 )
-from fillbook.resolve.event import Group, GroupKey
+from fillbook.resolve.event import Group, GroupKey, SourceCoverage
 from fillbook.resolve.evidence import compare_evidence
 from fillbook.resolve.gaps import gap_findings
 from fillbook.resolve.grouping import build_group, contract_of, group_claims
 from fillbook.resolve.instruments import InstrumentBook, same_terms
 from fillbook.resolve.rank import settle_conflicts
+from fillbook.resolve.repeats import Repeats
 
 WITHOUT_TIMES = "no times"
 
@@ -76,7 +77,9 @@ class Standing:
         moved = [*fills, *by_kind[Funding], *by_kind[Charge]]
         self._promise()
         folded, evidence = split_evidence(moved, self._coverage)
-        self.n_evidence = len(evidence)
+        self._repeats = Repeats(folded, self._coverage, self.instruments.name_of)
+        folded = self._repeats.counted
+        self.n_evidence = len(evidence) + len(self._repeats.repeated)
         self._found += compare_evidence(moved, self._coverage, self.instruments.name_of)
         self._found += _epochs(by_kind[Epoch])
         self._join()
@@ -91,8 +94,7 @@ class Standing:
     @cached_property
     def _outsiders(self) -> set[tuple[str, str, str]]:
         """Places with events that their sole promising source does not assert."""
-        folded = (claim for claims in self._grouped.values() for claim in claims)
-        return {_place(claim) for claim in folded if not self._asserted_by_sole(claim)}
+        return {_place(claim) for claim in self._folded() if not self._asserted_by_sole(claim)}
 
     @property
     def keys(self) -> list[GroupKey]:
@@ -115,7 +117,7 @@ class Standing:
     def group(self, key: GroupKey) -> tuple[Group, list[Finding]]:
         """Build one group's ordered events."""
         claims = self._grouped[key]
-        batches = self._facts(Batch)
+        batches = _batches(self._by_kind[Batch])
         untimed = frozenset(b.batch_id for b in batches if WITHOUT_TIMES in b.labels)
         return build_group(
             key,
@@ -133,19 +135,24 @@ class Standing:
         if not all(self._is_plain(claim) for claim in claims):
             return None
         fresh = [claim for claim in claims if isinstance(claim.fact, Moved)]
-        grouped, unknown = group_claims(fresh, self.instruments)
-        promising = [claim for claim in claims if isinstance(claim.fact, Span | Batch)]
-        if unknown or not self._promises_alone(promising):
+        _, unknown = group_claims(fresh, self.instruments)
+        promises = united_coverage(_batches(claims), _spans(claims))
+        if unknown or not self._promises_alone(promises):
             return None
-        self._outsiders |= {_place(claim) for claim in fresh if not self._asserted_by_sole(claim)}
+        if self._repeats.unsettled_by(fresh, promises):
+            return None
         for claim in claims:
             if not isinstance(claim.fact, Moved | Instrument | Silent):
                 self._by_kind[type(claim.fact)].append(claim)
             self._known.add(_identity(claim))
+        if any(isinstance(claim.fact, Span | Batch) for claim in claims):
+            self._promise()
+        counted = self._repeats.more(fresh, self._folded(), self._coverage)
+        self.n_evidence += len(fresh) - len(counted)
+        self._outsiders |= {_place(claim) for claim in counted if not self._asserted_by_sole(claim)}
+        grouped, _ = group_claims(counted, self.instruments)
         for key, more in grouped.items():
             self._grouped[key].extend(more)
-        if promising:
-            self._promise()
         touched = set(grouped)
         joined = {_account(claim) for claim in claims if isinstance(claim.fact, _JOINED)}
         if joined:
@@ -177,29 +184,34 @@ class Standing:
             return False
         return any(each.source == place.sole for each in claim.assertions)
 
-    def _promises_alone(self, claims: Sequence[Claimed]) -> bool:
+    def _promises_alone(self, promises: Sequence[SourceCoverage]) -> bool:
         """Say whether new promises come from the sole source of places without other claims."""
-        batches = [c.fact for c in claims if isinstance(c.fact, Batch)]
-        spans = [c.fact for c in claims if isinstance(c.fact, Span)]
-        for each in united_coverage(batches, spans):
-            part = each.coverage
-            place = (each.venue, each.account, part.component)
+        for each in promises:
+            place = (each.venue, each.account, each.coverage.component)
             if place in self._outsiders or self._coverage.sole_of(*place) != each.source:
                 return False
         return True
 
     def _promise(self) -> None:
-        batches, spans = self._facts(Batch), self._facts(Span)
-        self.promises = united_coverage(batches, spans)
+        spans = _spans(self._by_kind[Span])
+        self.promises = united_coverage(_batches(self._by_kind[Batch]), spans)
         self._gaps = gap_findings(spans, self.promises)
         self._coverage = CoverageMap(self.promises, self.instruments.name_of)
 
     def _join(self) -> None:
-        joined = (self._by_kind[kind] for kind in _JOINED)
-        self._assigner = Assigner(*joined, self._rules, self.instruments)
+        said, ordered, decided = (self._by_kind[kind] for kind in _JOINED)
+        self._assigner = Assigner(said, ordered, decided, self._rules, self.instruments)
 
-    def _facts(self, kind: type) -> list:  # type: ignore[type-arg]
-        return [claim.fact for claim in self._by_kind[kind]]
+    def _folded(self) -> Iterable[Claimed]:
+        return (claim for claims in self._grouped.values() for claim in claims)
+
+
+def _batches(claims: Iterable[Claimed]) -> list[Batch]:
+    return [claim.fact for claim in claims if isinstance(claim.fact, Batch)]
+
+
+def _spans(claims: Iterable[Claimed]) -> list[Span]:
+    return [claim.fact for claim in claims if isinstance(claim.fact, Span)]
 
 
 def _identity(claim: Claimed) -> Identity:
