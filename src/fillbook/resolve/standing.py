@@ -132,6 +132,9 @@ class Standing:
 
         None, and nothing is taken in, where older claims could change: start a new `Standing`.
         """
+        settled = [_identity(claim) for claim in claims if isinstance(claim.fact, _SETTLED)]
+        if len(set(settled)) != len(settled):
+            return None
         if not all(self._is_plain(claim) for claim in claims):
             return None
         fresh = [claim for claim in claims if isinstance(claim.fact, Moved)]
