@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from fillbook.ground.clock import MINUTE_NS, SECOND_NS
-from fillbook.sources.faults import ForbiddenRequestError
+from fillbook.sources.faults import ForbiddenRequestError, KeyRefusedError
 from fillbook.sources.pace import SystemPace
 from fillbook.sources.sockets import Opening, ReopenError, Socket, SocketDoor
 from fillbook.sources.stream import Nudge
@@ -90,3 +90,122 @@ def test_a_message_that_is_not_on_the_list_is_never_sent() -> None:
     with pytest.raises(ForbiddenRequestError):
         nudges_of(serving, 1, listener)
     assert arrived == []
+
+
+def test_a_closed_socket_is_opened_again_and_says_pull_everything() -> None:
+    connections: list[int] = []
+
+    async def serving(connection: ServerConnection) -> None:
+        connections.append(1)
+        await connection.recv()
+        await connection.send('{"a":1}')
+        if len(connections) == 1:
+            connection.transport.abort()  # without a closing frame
+        elif len(connections) == 2:
+            await connection.close(1012, "maintenance")
+        else:
+            await connection.wait_closed()
+
+    nudges = nudges_of(serving, 6)
+    assert [nudge.streams for nudge in nudges] == [(), ("fills",)] * 3
+    assert len(connections) == 3
+
+
+def test_a_silent_socket_is_not_a_healthy_one() -> None:
+    connections: list[int] = []
+
+    async def serving(connection: ServerConnection) -> None:
+        connections.append(1)
+        await connection.wait_closed()
+
+    nudges = nudges_of(serving, 3, Fills(silence_ns=SECOND_NS // 20))
+    assert [nudge.streams for nudge in nudges] == [(), (), ()]
+    assert len(connections) == 3
+
+
+def test_chatter_counts_as_life() -> None:
+    connections: list[int] = []
+
+    async def serving(connection: ServerConnection) -> None:
+        connections.append(1)
+        for _ in range(12):
+            await connection.send("chatter")
+            await asyncio.sleep(0.05)
+        await connection.send('{"a":1}')
+        await connection.wait_closed()
+
+    first, second = nudges_of(serving, 2, Fills(silence_ns=SECOND_NS // 3))
+    assert (first.streams, second.streams) == ((), ("fills",))
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize("odd", ["not JSON", b"\xff\xfe", ""])
+def test_a_message_nobody_understands_asks_for_everything_and_the_loop_goes_on(
+    odd: str | bytes,
+) -> None:
+    async def serving(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(odd)
+        await connection.send('{"a":1}')
+        await connection.wait_closed()
+
+    nudges = nudges_of(serving, 3)
+    assert [nudge.streams for nudge in nudges] == [(), (), ("fills",)]
+
+
+def test_a_listener_may_ask_for_a_new_socket() -> None:
+    connections: list[int] = []
+
+    async def serving(connection: ServerConnection) -> None:
+        connections.append(1)
+        await connection.recv()
+        if len(connections) == 1:
+            await connection.send("expired")
+        await connection.wait_closed()
+
+    assert [nudge.streams for nudge in nudges_of(serving, 2)] == [(), ()]
+    assert len(connections) == 2
+
+
+def test_a_session_is_kept_alive_as_often_as_its_listener_says() -> None:
+    pings: list[str | bytes] = []
+
+    async def serving(connection: ServerConnection) -> None:
+        await connection.recv()
+        for _ in range(3):
+            pings.append(await connection.recv())
+        await connection.send('{"a":1}')
+        await connection.wait_closed()
+
+    nudges_of(serving, 2, Fills(keep_ns=SECOND_NS // 50))
+    assert pings == ['{"method":"ping"}'] * 3
+
+
+def test_a_burst_of_thousands_arrives_whole() -> None:
+    async def serving(connection: ServerConnection) -> None:
+        await connection.recv()
+        for n in range(5000):
+            await connection.send(f'{{"n":{n}}}')
+        await connection.wait_closed()
+
+    nudges = nudges_of(serving, 5001)
+    assert [nudge.why for nudge in nudges[1:]] == [f'{{"n":{n}}}' for n in range(5000)]
+
+
+def test_a_venue_that_opens_no_socket_is_tried_with_growing_pauses() -> None:
+    class Counting(Fills):
+        openings = 0
+
+        async def opening(self) -> Opening:
+            self.openings += 1
+            if self.openings < 4:
+                raise KeyRefusedError("no listen key")
+            return await super().opening()
+
+    async def serving(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+
+    listener = Counting()
+    (nudge,) = nudges_of(serving, 1, listener)
+    assert nudge.streams == ()
+    assert listener.openings == 4

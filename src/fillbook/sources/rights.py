@@ -53,12 +53,22 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         """Return what a person should know, or None about a key that is simply safe."""
         if self.decision == "accepted":
             return None
-        refused = self.decision == "refused"
+        message = f"the {self.venue} key {self.subject} {'; '.join(self.reasons)}"
+        steps = " ".join(self.steps)
+        if self.decision == "refused":
+            return Finding(
+                code="key-refused",
+                severity="error",
+                message=message,
+                next_step=steps,
+                venue=self.venue,
+                account=account,
+            )
         return Finding(
-            code="key-refused" if refused else "key-can-trade",
-            severity="error" if refused else "warning",
-            message=f"the {self.venue} key {self.subject} {'; '.join(self.reasons)}",
-            next_step=" ".join(self.steps),
+            code="key-can-trade",
+            severity="warning",
+            message=message,
+            next_step=steps,
             venue=self.venue,
             account=account,
         )
