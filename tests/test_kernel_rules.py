@@ -192,6 +192,7 @@ def test_a_broken_block_of_shares_stops_the_fold(events: list[Event]) -> None:
 
 
 BIG = 2**62
+HUGE = 2**127 - 1
 
 
 @pytest.mark.parametrize(
@@ -199,9 +200,15 @@ BIG = 2**62
     [
         ([fill(1, 1), fill(BIG, BIG)], 8, layout.VALUE_OVERFLOW),
         ([fill(BIG, 1), fill(BIG, 1)], 1, layout.QTY_OVERFLOW),
+        ([fill(-BIG, BIG)], 8, layout.MONEY_OVERFLOW),  # -2**127 fits, its entry value does not
         ([fill(BIG, BIG), fill(BIG - 1, BIG)], 6, layout.MONEY_OVERFLOW),
-        ([fill(1, 1), Event("fee", fee=2**127 - 1), Event("fee", fee=1)], 1, layout.MONEY_OVERFLOW),
+        ([fill(1, 1), Event("fee", fee=HUGE), Event("fee", fee=1)], 1, layout.MONEY_OVERFLOW),
         ([fill(BIG, BIG), fill(-1, 1), fill(1 - BIG, -BIG)], 6, layout.MONEY_OVERFLOW),
+        ([fill(2, 1, fee=HUGE), fill(2, 1, fee=1)], 1, layout.MONEY_OVERFLOW),
+        ([fill(2, 1, fee=HUGE), fill(-1, 1, fee=1)], 1, layout.MONEY_OVERFLOW),
+        ([fill(2, 1, fee=HUGE), fill(-2, 1, fee=1)], 1, layout.MONEY_OVERFLOW),
+        ([fill(2, 1, fee=HUGE), fill(-9, 1, fee=9)], 1, layout.MONEY_OVERFLOW),
+        ([fill(1, 1), *[Event("funding", amount=-HUGE)] * 2], 1, layout.MONEY_OVERFLOW),
         ([fill(1, 1), Event("adjust", qty=BIG), Event("adjust", qty=BIG)], 1, layout.QTY_OVERFLOW),
     ],
 )
@@ -220,8 +227,19 @@ def test_what_does_not_fit_stops_the_fold_before_it(
     assert rows_of(result) == rows_of(clean)
 
 
+def test_a_sum_of_lots_that_does_not_fit_stops_the_fold() -> None:
+    # -3, +3, +3 in units of 2**125: together they fit, the last two do not
+    lots = [fill(BIG // 2, -BIG), fill(BIG // 2, BIG), fill(BIG // 2, BIG), fill(-BIG, 1)]
+    errors = {
+        name: fold_group(columns(lots), method=method, factor=12).error
+        for name, method in METHODS.items()
+    }
+    stopped = FoldError(layout.MONEY_OVERFLOW, 3)
+    assert errors == {"average": None, "fifo": None, "lifo": stopped}
+
+
 def test_the_largest_money_that_fits_is_exact() -> None:
-    result = fold([Event("fill", qty=1, fee=2**127 - 1), Event("fee", fee=-(2**127) + 1)])
+    result = fold([Event("fill", qty=1, fee=HUGE), Event("fee", fee=-(2**127) + 1)])
     assert trades_of(result)[0].fees == 0
     result = fold_group(columns([fill(-(2**63) + 1, -(2**63) + 1)]), method=0, factor=2)
     assert costs_of(result.state, 0) == [2 * (2**63 - 1) ** 2] * 4
