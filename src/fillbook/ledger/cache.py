@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from fillbook.resolve.event import GroupKey, SourceCoverage
 
 # Raise it with any change of the columns, the kernel's rows or what a fold means.
 CACHE_VERSION = 2
+# The floors whose code an answer depends on.
+_ROOMS = ("ground", "facts", "marks", "resolve", "ledger", "analysis")
 MANIFEST = "manifest"
 HASH_BYTES = 32
 
@@ -92,7 +95,16 @@ class _Manifest(msgspec.Struct):
 
 def cache_key(head: str, method: FoldMethod, rules: ResolveRules) -> str:
     """Return what a sealed ledger depends on: journal state, lot method, rules, code version."""
-    told = (CACHE_VERSION, fillbook.__version__, head, method, rules)
+    told = (CACHE_VERSION, fillbook.__version__, _code_print(), head, method, rules)
+    return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+@cache
+def _code_print() -> str:
+    """Tell this installation's code from any other: a changed line must not find an old answer."""
+    package = Path(fillbook.__file__).parent
+    files = sorted(file for room in _ROOMS for file in (package / room).glob("*.py"))
+    told = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
