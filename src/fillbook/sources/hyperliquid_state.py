@@ -14,7 +14,6 @@ import msgspec
 from fillbook.facts.identity import key_of
 from fillbook.facts.model import Report
 from fillbook.ground.exact import EXACT, decimals_of
-from fillbook.marks.series import Mark
 from fillbook.sources.hyperliquid import MILLISECOND_NS, SPOT_NAMES, VENUE
 from fillbook.sources.rows import Row, TimeForm
 from fillbook.sources.source import Draft, RowError
@@ -73,7 +72,7 @@ def equity_text(at_ms: int, parts: Sequence[tuple[str, str, str]]) -> str:
 
 
 def draft_position(row: Row, account: str) -> Draft:
-    """Turn the text of one position into a report: signed size and average entry."""
+    """Turn the text of one position into a report: signed size, and the mark it is valued at."""
     position = _part(row, "position")
     coin, ts_ns = position.need("coin"), row.when("time", _MILLISECONDS)
     report = Report(
@@ -84,7 +83,7 @@ def draft_position(row: Row, account: str) -> Draft:
         what="position",
         instrument=SPOT_NAMES.get(coin, coin),
         qty=position.amount("szi"),
-        px=position.number("entryPx"),
+        px=_mark_of(position),
     )
     return Draft(report, key_of(ts_ns, row.need("time"), "position", coin))
 
@@ -124,21 +123,16 @@ def draft_equity(row: Row, account: str) -> Draft:
     return Draft(report, key_of(ts_ns, row.need("time"), "equity", asset))
 
 
-def mark_in(row: Row, at_ns: int, source: str) -> Mark | None:
+def _mark_of(position: Row) -> Decimal | None:
     """Return the mark price that a position's value was worked out with, where it is exact.
 
     The venue prints value = |size| x mark price; a quotient that does not give the value back
     is no price.
     """
-    position = _part(row, "position")
     size, value = position.amount("szi"), position.number("positionValue")
-    if not size or value is None:
+    if not size or not value:
         return None
-    px = exact_quotient(value, abs(size))
-    coin = position.need("coin")
-    if px is None or not px:
-        return None
-    return Mark(VENUE, SPOT_NAMES.get(coin, coin), at_ns, px, "mark", source)
+    return exact_quotient(value, abs(size))
 
 
 def exact_quotient(value: Decimal, size: Decimal) -> Decimal | None:
