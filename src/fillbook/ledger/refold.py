@@ -85,10 +85,10 @@ def _refolded(
     events = columns.events
     if fold.n_folded != len(known):
         return None  # it ended at a number that does not fit
-    first = _in_common(known, events, forward=True)
+    first = _shared_rows(known, events, forward=True)
     if first == len(known) == len(events):
         return fold
-    behind = _in_common(known, events, forward=False)
+    behind = _shared_rows(known, events, forward=False)
     behind = min(behind, min(len(known), len(events)) - first)
     run = _Refold(fold, _start_of(fold, first, len(columns.books)), len(events))
     for stop, meeting in _stops(fold, len(known) - behind, len(events) - len(known), len(events)):
@@ -105,7 +105,7 @@ def _refolded(
     return run.finish(every)
 
 
-def _in_common(left: EventColumns, right: EventColumns, *, forward: bool) -> int:
+def _shared_rows(left: EventColumns, right: EventColumns, *, forward: bool) -> int:
     """Count the rows that two groups have in common at their beginning, or at their end."""
     n = min(len(left), len(right))
     differs = np.zeros(n, bool)
@@ -176,7 +176,7 @@ class _Renumbering:
         live = np.flatnonzero(books["trade"] >= 0)
         trades = books["trade"][live]
         books["open_event"][live] = self.opened_at(trades, live, books["open_event"][live])
-        pass
+        books["trade"][live] = self.numbers(trades)
         return State(
             books,
             known.lots,
