@@ -39,7 +39,7 @@ FLOAT_LEAVES = {("ledger/amounts.py", "to_floats")}
 # Derived things kept on disk: folded groups and finished answers. Both can be deleted any time.
 DISK_DOORS = ("ledger/cache.py", "analysis/recall.py")
 ROOMS = {
-    "numba": {"ledger/kernel.py", "ledger/wide.py"},
+    "numba": {"ledger/kernel.py", "ledger/machinecode.py", "ledger/wide.py"},
     "llvmlite": {"ledger/kernel.py", "ledger/wide.py"},
     "sqlite3": {"journal/sqlite.py", "marks/series.py"},
 }

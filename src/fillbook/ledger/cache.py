@@ -30,17 +30,19 @@ from fillbook.ledger.columns import GroupColumns
 from fillbook.ledger.fold import FoldResult
 from fillbook.ledger.group import GroupLedger
 from fillbook.ledger.ledger import Ledger
+from fillbook.ledger.revisions import Revision, Revisions, revise, revision_findings
 from fillbook.ledger.states import State
 from fillbook.ledger.terms import Terms
 from fillbook.resolve.claims import ResolveRules
 from fillbook.resolve.event import GroupKey, SourceCoverage
 
 # Raise it with any change of the columns, the kernel's rows or what a fold means.
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 # The floors whose code an answer depends on.
 _ROOMS = ("ground", "facts", "marks", "resolve", "ledger", "analysis")
 MANIFEST = "manifest"
 HASH_BYTES = 32
+KEEP_MEMORIES = 8
 
 _OWN = ("ts_ns", "seq", "traded_qty", "price", "traits", "foreign", "foreign_amount", "venue_pnl")
 _TEXTS = ("event_key", "fill_id", "order_id", "decision_id", "exit_reason")
@@ -91,6 +93,7 @@ class _Manifest(msgspec.Struct):
     coverage: list[SourceCoverage]
     orders: list[OrderUpdate]
     n_evidence: int
+    revised: dict[str, int]
 
 
 def cache_key(head: str, method: FoldMethod, rules: ResolveRules) -> str:
@@ -106,6 +109,14 @@ def _code_print() -> str:
     files = sorted(file for room in _ROOMS for file in (package / room).glob("*.py"))
     told = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+def telling_key(method: FoldMethod, rules: ResolveRules) -> str:
+    """Return what trades are told under: another method or rule makes other trades, not new ones.
+
+    Heads and versions of the code have no part in it: revisions are counted across them.
+    """
+    return hashlib.sha256(repr((method, rules)).encode()).hexdigest()[:16]
 
 
 class LedgerCache:
@@ -138,6 +149,7 @@ class LedgerCache:
             coverage=manifest.coverage,
             orders=manifest.orders,
             n_evidence=manifest.n_evidence,
+            revised=manifest.revised,
         )
 
     def store(self, key: str, ledger: Ledger) -> None:
@@ -159,6 +171,7 @@ class LedgerCache:
                 coverage=ledger.coverage,
                 orders=ledger.orders,
                 n_evidence=ledger.n_evidence,
+                revised=ledger.revised,
             )
             encoded = msgspec.msgpack.encode(manifest)
             (fresh / MANIFEST).write_bytes(_hash(encoded) + encoded)
@@ -166,6 +179,35 @@ class LedgerCache:
             fresh.rename(self._sealed)
         except OSError:
             shutil.rmtree(fresh, ignore_errors=True)
+
+    def tell(self, key: str, ledger: Ledger) -> list[Revision]:
+        """Compare a ledger with what was told under `key` before, and remember it in turn.
+
+        The ledger gets the revision of every trade, and a finding for each that changed. Without
+        a memory, or with a broken one, counting starts again at 0.
+        """
+        folder = self._folder / "revisions"
+        file, fresh = folder / key, folder / f"{key}.{os.getpid()}"
+        try:
+            known = Revisions.from_bytes(file.read_bytes())
+        except (OSError, ValueError):
+            known = Revisions.none()
+        told, news = revise(known, ledger)
+        ledger.revised = told.numbers()
+        ledger.findings += revision_findings(told.latest)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            fresh.write_bytes(told.to_bytes())
+            fresh.replace(file)
+            for old in sorted(folder.iterdir(), key=_written)[:-KEEP_MEMORIES]:
+                old.unlink(missing_ok=True)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+        return news
+
+
+def _written(file: Path) -> int:
+    return file.stat().st_mtime_ns
 
 
 def _hash(raw: bytes) -> bytes:

@@ -14,6 +14,17 @@ closing share is fee * closed / quantity, half-even; the opening part gets the r
 A position below `dust` counts as flat: the trade closes, quantity and cost stay, and the next
 trade begins with them. A fill against such a residue closes it first, and that result belongs to
 the trade the fill opens; where the fill opens none, it belongs to no trade (`OUTSIDE_TRADE`).
+
+The other kinds. ADJUST moves quantity without a price: growing adds unpriced quantity, shrinking
+removes unpriced quantity first and then priced, whose cost is reported in `removed` and realised
+by nobody; across zero it closes one trade and opens an unpriced one. FUNDING and FEE go to the
+book's open trade, if any. FUNDING_SHARE comes as one row per book, in order: with q the signed
+positions of books with an open trade, the first b books together get amount * sum(q[:b]) / sum(q),
+half-even, and each book the difference to those before it, so that shares sum to the amount; where
+sum(q) is 0, book 0 gets everything and no trade does.
+
+A trade's signal counts as unpriced from its first fill without a decision price on: what rung 0
+realises from there is summed in `signal_unpriced`.
 """
 
 from __future__ import annotations

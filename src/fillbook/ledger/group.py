@@ -169,25 +169,30 @@ def _overflow(columns: GroupColumns, event: int) -> Finding:
 
 
 def trade_ids(group: GroupLedger) -> list[str]:
-    """Return a stable id per trade, from its opening event; a recorded round trip keeps its own.
+    """Return a stable id per trade, a hash of its group, its sub-book and its opening event.
 
-    A trade that opens with an unpriced opening is named after its group alone.
+    A trade that opens with an unpriced opening is named after its group and sub-book alone.
     """
-    return [_trade_id(group.columns, trade) for trade in group.books.trades]
+    return [digest.hex() for digest in trade_digests(group)]
 
 
-def _trade_id(columns: GroupColumns, trade: np.void) -> str:
-    book = columns.books[int(trade["book"])]
-    opened = int(trade["open_event"])
-    opening = bool(columns.events.flags[opened] & layout.OPENING)
-    event = "opening" if opening else columns.event_key[opened]
-    return stable_id(columns.key, book, event)
-
-
-def stable_id(key: object, *parts: str) -> str:
-    """Hash a group's key and what singles out a trade in it to a short id."""
-    text = "\x1e".join((repr(key), *parts))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+def trade_digests(group: GroupLedger) -> list[bytes]:
+    """Return the ids of the trades as eight bytes each."""
+    columns, trades = group.columns, group.books.trades
+    opened = trades["open_event"]
+    opening = (columns.events.flags[opened] & layout.OPENING) != 0
+    keys = columns.event_key
+    begun = [
+        hashlib.blake2b(f"{columns.key!r}\x1e{book}\x1e".encode(), digest_size=8)
+        for book in columns.books
+    ]
+    digests = []
+    named = zip(trades["book"].tolist(), opened.tolist(), opening.tolist(), strict=True)
+    for book, event, is_opening in named:
+        hasher = begun[book].copy()
+        hasher.update(b"opening" if is_opening else keys[event].encode())
+        digests.append(hasher.digest())
+    return digests
 
 
 def digest_of(groups: Sequence[GroupLedger]) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from numba import njit, types
 
 from fillbook.ledger import layout as w
+from fillbook.ledger.machinecode import kept
 from fillbook.ledger.wide import (
     U0,
     add64,
@@ -57,20 +58,20 @@ _PLACE = 2**40 - 1
 
 
 @inlined
-def _get(words, place):  # type: ignore[no-untyped-def]
+def _get(words, place):
     """Return the money at a place as (hi, lo)."""
     return words[place], np.uint64(words[place + 1])
 
 
 @inlined
-def _put(words, place, hi, lo):  # type: ignore[no-untyped-def]
+def _put(words, place, hi, lo):
     """Write money at a place."""
     words[place] = hi
     words[place + 1] = np.int64(lo)
 
 
 @inlined
-def _clear(words, place, count):  # type: ignore[no-untyped-def]
+def _clear(words, place, count):
     """Write zeros."""
     first = np.uint64(place)
     # unsigned, so that the compiler sees one run of memory
@@ -79,7 +80,7 @@ def _clear(words, place, count):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _add(words, place, hi, lo):  # type: ignore[no-untyped-def]
+def _add(words, place, hi, lo):
     """Add to the money at a place; return whether that overflowed."""
     old_hi, old_lo = _get(words, place)
     hi, lo, bad = add128(old_hi, old_lo, hi, lo)
@@ -88,7 +89,7 @@ def _add(words, place, hi, lo):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _add_signed(words, place, hi, lo, side):  # type: ignore[no-untyped-def]
+def _add_signed(words, place, hi, lo, side):
     """Add side * money, side being +1 or -1; return whether that overflowed."""
     sign = side >> 63
     signed_hi, signed_lo = apply_sign(hi, lo, sign)
@@ -97,7 +98,7 @@ def _add_signed(words, place, hi, lo, side):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _count(words, place, qty):  # type: ignore[no-untyped-def]
+def _count(words, place, qty):
     """Add to the quantity at a place; return whether that overflowed."""
     qty, bad = add64(words[place], qty)
     words[place] = qty
@@ -105,7 +106,7 @@ def _count(words, place, qty):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _value(qty, px, factor, divisor):  # type: ignore[no-untyped-def]
+def _value(qty, px, factor, divisor):
     """Return half_even(qty * px * factor / divisor) as (hi, lo, overflow)."""
     hi, lo = mul64(qty, factor)
     bad = False
@@ -119,7 +120,7 @@ def _value(qty, px, factor, divisor):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _removal(hi, lo, part, divisor, inverse):  # type: ignore[no-untyped-def]
+def _removal(hi, lo, part, divisor, inverse):
     """Return sign(C) * floor(|C| * m / Q) as (hi, lo); m and Q are scaled, see share_magnitude."""
     sign = hi >> 63
     hi, lo = apply_sign(hi, lo, sign)
@@ -128,7 +129,7 @@ def _removal(hi, lo, part, divisor, inverse):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _code(bad, bad_value, bad_qty):  # type: ignore[no-untyped-def]
+def _code(bad, bad_value, bad_qty):
     """Return the code of what went wrong first."""
     if bad_value:
         return w.VALUE_OVERFLOW
@@ -137,8 +138,8 @@ def _code(bad, bad_value, bad_qty):  # type: ignore[no-untyped-def]
     return w.MONEY_OVERFLOW if bad else w.FOLDED
 
 
-@inlined
-def _start_trade(books, at, head, trades, shift, event, side):  # type: ignore[no-untyped-def]
+@compiled
+def _start_trade(books, at, head, trades, shift, event, side):
     """Open a trade that begins with whatever residue of its own side the book holds.
 
     Return (its place, overflow).
@@ -166,15 +167,15 @@ def _start_trade(books, at, head, trades, shift, event, side):  # type: ignore[n
     return row, bad
 
 
-@inlined
-def _close_trade(books, at, trades, event):  # type: ignore[no-untyped-def]
+@compiled
+def _close_trade(books, at, trades, event):
     """Close the book's open trade."""
     trades[(books[at + w.B_ROW] & _PLACE) + w.T_CLOSED_AT] = event
     books[at + w.B_TRADE] = -1
 
 
-@inlined
-def _free_lots(books, at, lots, head):  # type: ignore[no-untyped-def]
+@compiled
+def _free_lots(books, at, lots, head):
     """Give all lots of a book back to the pool."""
     if books[at + w.B_LOTS] > 0:
         lots[(books[at + w.B_LAST] & _PLACE) + w.L_LINK] = head[w.H_LOT_FREE]
@@ -184,8 +185,8 @@ def _free_lots(books, at, lots, head):  # type: ignore[no-untyped-def]
         books[at + w.B_LOTS] = 0
 
 
-@inlined
-def _new_lot(books, at, lots, head, method, qty):  # type: ignore[no-untyped-def]
+@compiled
+def _new_lot(books, at, lots, head, method, qty):
     """Take a lot from the pool, last in line (FIFO) or first (LIFO); return its place."""
     lot = head[w.H_LOT_FREE]
     if lot >= 0:
@@ -210,7 +211,7 @@ def _new_lot(books, at, lots, head, method, qty):  # type: ignore[no-untyped-def
 
 
 @compiled
-def _take_lots(books, at, lots, head, wanted, taken, row):  # type: ignore[no-untyped-def]
+def _take_lots(books, at, lots, head, wanted, taken, row):
     """Consume lots worth `wanted`, less than all; write their cost at a row; tell overflow."""
     bad = False
     _clear(taken, row, 2 * _RUNGS)
@@ -243,7 +244,7 @@ def _take_lots(books, at, lots, head, wanted, taken, row):  # type: ignore[no-un
 
 
 @compiled
-def _take_cost(books, at, lots, head, method, wanted, taken, row):  # type: ignore[no-untyped-def]
+def _take_cost(books, at, lots, head, method, wanted, taken, row):
     """Take the cost of `wanted` priced quantity out of a book; write it at a row; tell overflow."""
     held = abs(books[at + w.B_PRICED])
     if wanted == held:
@@ -275,7 +276,7 @@ def _take_cost(books, at, lots, head, method, wanted, taken, row):  # type: igno
 
 
 @inlined
-def _realise(realised, place, hi, lo, gone_hi, gone_lo, trades, total):  # type: ignore[no-untyped-def]
+def _realise(realised, place, hi, lo, gone_hi, gone_lo, trades, total):
     """Write -(closing value + cost removed), add it to the trade's total; tell overflow."""
     hi, lo, bad = add128(hi, lo, gone_hi, gone_lo)
     hi, lo, over = sub128(np.int64(0), U0, hi, lo)
@@ -284,7 +285,7 @@ def _realise(realised, place, hi, lo, gone_hi, gone_lo, trades, total):  # type:
 
 
 @compiled
-def _adjust(i, qty, flags, rules, books, at, lots, head, trades, removed, removed_event, outs):  # type: ignore[no-untyped-def]
+def _adjust(i, qty, flags, rules, books, at, lots, head, trades, removed, removed_event, outs):
     """Fold one ADJUST; return a code."""
     event, shift = rules[R_EVENT] + i, rules[R_ROW_SHIFT]
     closed_qty, unpriced_closed, position_after, trade_close, trade_open, out_flags = outs
@@ -347,7 +348,7 @@ def _adjust(i, qty, flags, rules, books, at, lots, head, trades, removed, remove
 
 
 @compiled
-def _share(books, at, head, hi, lo):  # type: ignore[no-untyped-def]
+def _share(books, at, head, hi, lo):
     """Return (hi, lo, code): what this book gets of money split by signed open positions."""
     book = at // w.BOOK_WORDS
     if book != head[w.H_SHARE_NEXT]:
@@ -386,7 +387,7 @@ def _share(books, at, head, hi, lo):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _any_fill(  # type: ignore[no-untyped-def]
+def _any_fill(
     i, qty, px, fee, marks, rules, books, at, lots, head, trades, realised, fee_open, outs
 ):
     """Fold one fill of any kind by any method; return a code.
@@ -502,7 +503,7 @@ def _any_fill(  # type: ignore[no-untyped-def]
     return _code(bad, bad_value, bad_qty)
 
 
-def _fold(  # type: ignore[no-untyped-def]
+def _fold(
     start,
     stop,
     rules,
@@ -748,7 +749,7 @@ def _fold(  # type: ignore[no-untyped-def]
     return code, n
 
 
-def _snapshot(books, lots, trades, out, out_lots):  # type: ignore[no-untyped-def]
+def _snapshot(books, lots, trades, out, out_lots):
     """Copy every book to `out` and its lots, in the order of consumption, to `out_lots`.
 
     Places mean nothing outside, so they become -1; closed trades leave -1 and zeros.
@@ -807,16 +808,12 @@ _FOLD_TYPES = types.UniTuple(types.int64, 2)(
 @cache
 def compiled_fold() -> Callable[..., tuple[int, int]]:
     """Return the loop, compiled on the first call in a process and kept on disk."""
-    loop: Callable[..., tuple[int, int]] = njit(_FOLD_TYPES, cache=True, nogil=True, **_PLAIN)(
-        _fold
-    )
+    loop: Callable[..., tuple[int, int]] = kept(_FOLD_TYPES, _fold, nogil=True, **_PLAIN)
     return loop
 
 
 @cache
 def compiled_snapshot() -> Callable[..., None]:
     """Return the copy of a state, compiled like the loop."""
-    copy: Callable[..., None] = njit(types.void(*(_WORDS,) * 5), cache=True, nogil=True, **_PLAIN)(
-        _snapshot
-    )
+    copy: Callable[..., None] = kept(types.void(*(_WORDS,) * 5), _snapshot, nogil=True, **_PLAIN)
     return copy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import Claimed, OrderUpdate
@@ -22,7 +22,8 @@ Progress = Callable[[int, int], None]
 class Ledger:
     """All groups of a book at one sequence.
 
-    `seq` and `head` name the journal's state; neither enters `digest`.
+    `seq` and `head` name the journal's state; neither enters `digest`. `revised` holds the
+    revision of every trade that changed after it was first told (ledger/revisions.py).
     """
 
     book_id: str
@@ -34,6 +35,7 @@ class Ledger:
     coverage: list[SourceCoverage]
     orders: list[OrderUpdate]
     n_evidence: int
+    revised: dict[str, int] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Return the hash of everything that follows from the set of claims."""

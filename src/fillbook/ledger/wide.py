@@ -161,7 +161,7 @@ def leading_zeros(typing_context: Any, word: Any) -> Any:
 
 
 @njit(forceinline=True)
-def reciprocal(divisor):  # type: ignore[no-untyped-def]
+def reciprocal(divisor):
     """Return floor((2**128 - 1) / divisor) - 2**64 for a uint64 whose top bit is set."""
     odd = divisor & U1
     d9 = divisor >> _U55
@@ -178,7 +178,7 @@ def reciprocal(divisor):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True)
-def divide_step(hi, lo, divisor, inverse):  # type: ignore[no-untyped-def]
+def divide_step(hi, lo, divisor, inverse):
     """Return (quotient, remainder) of hi * 2**64 + lo, given hi < divisor and its reciprocal."""
     qhi, qlo = umul64(hi, inverse)
     low = qlo + lo
@@ -194,7 +194,7 @@ def divide_step(hi, lo, divisor, inverse):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True)
-def share_magnitude(hi, lo, part, divisor, inverse):  # type: ignore[no-untyped-def]
+def share_magnitude(hi, lo, part, divisor, inverse):
     """Return (hi, lo, remainder) of floor(x * part / divisor), all unsigned words.
 
     `divisor` has its top bit set, `part` < `divisor` is shifted by as much, and so is the
@@ -211,7 +211,7 @@ def share_magnitude(hi, lo, part, divisor, inverse):  # type: ignore[no-untyped-
 
 
 @njit(forceinline=True)
-def round_half_even(qhi, qlo, rest, divisor):  # type: ignore[no-untyped-def]
+def round_half_even(qhi, qlo, rest, divisor):
     """Return the quotient's words, one higher where rest / divisor says so; 2 * divisor >= 2**64.
 
     The words may carry to 2**128 = (0, 0) only where the quotient was 2**128 - 1.
@@ -225,7 +225,7 @@ def round_half_even(qhi, qlo, rest, divisor):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True)
-def with_sign(qhi, qlo, negative):  # type: ignore[no-untyped-def]
+def with_sign(qhi, qlo, negative):
     """Return a magnitude with its sign as (hi, lo, overflow)."""
     hi, lo = apply_sign(np.int64(qhi), qlo, np.int64(-1) if negative else np.int64(0))
     if negative:
@@ -235,7 +235,7 @@ def with_sign(qhi, qlo, negative):  # type: ignore[no-untyped-def]
 
 
 @njit
-def divide_half_even(hi, lo, divisor):  # type: ignore[no-untyped-def]
+def divide_half_even(hi, lo, divisor):
     """Return (hi, lo) of x / divisor rounded half to even; the divisor is a positive int64."""
     plain = np.uint64(divisor)
     shift = leading_zeros(plain)
@@ -253,7 +253,7 @@ def divide_half_even(hi, lo, divisor):  # type: ignore[no-untyped-def]
 
 
 @njit
-def share_half_even(hi, lo, part, whole):  # type: ignore[no-untyped-def]
+def share_half_even(hi, lo, part, whole):
     """Return (hi, lo, overflow) of x * part / whole rounded half to even; whole is not 0.
 
     `part` and `whole` are int64 of any sign; neither is -2**63.
