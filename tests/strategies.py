@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 from fillbook.facts.codec import canonical, content_hash, encode
@@ -18,11 +19,14 @@ from fillbook.facts.identity import with_ordinal
 from fillbook.facts.model import (
     AnyFact,
     Assertion,
+    Assignment,
     Batch,
     Charge,
     Claim,
     Claimed,
+    Correction,
     Coverage,
+    Decision,
     Fill,
     Funding,
     Instrument,
@@ -187,21 +191,36 @@ def books(
     strategies: Sequence[str | None] = (None, "fade", "trend"),
     apart: bool = False,
     disturbed: bool = True,
+    stocked: bool = False,
+    third_assets: bool = True,
+    fees: Sequence[str | None] = (None, "0.02", "0.02", "-0.01", "0.0105"),
 ) -> list[Claim]:
     """Draw the claims of a small book.
 
     `apart` puts every event in an instant of its own. `disturbed` adds what makes order and
     resolve work: stated start positions (some of them wrong), venue sequences, rows, conflicts.
+    `stocked` buys coins first, so that spot never sells what it does not have. `third_assets`
+    lets some fees be paid in a coin that is neither side of the market.
     """
     drawn = Drawn([Claim(MARKETS[symbol], f"instrument|{symbol}") for symbol in symbols])
+    if stocked and "COIN" in symbols:
+        stock = {"instrument": "COIN", "fee": "0", "fill_id": "stock"}
+        drawn.claims.append(fill(0, "buy", 1000, 100, key="fill|stock", **stock))
+        drawn.positions["COIN"] = Decimal(1000)
+        drawn.at += SECOND
     for number_ in range(draw(st.integers(1, max_events))):
-        drawn.at += draw(st.sampled_from((0, 0, SECOND, HOUR))) if not apart else SECOND
+        drawn.at += draw(st.sampled_from((SECOND, HOUR) if apart else (0, 0, SECOND, HOUR)))
         symbol = draw(st.sampled_from(symbols))
         kind = draw(st.sampled_from(("fill",) * 6 + ("funding", "charge")))
         if kind == "fill":
-            drawn.claims.append(_drawn_fill(draw, drawn, symbol, number_, strategies, disturbed))
-            if disturbed and draw(st.integers(0, 9)) == 0:
-                drawn.claims.append(_contradiction(drawn.claims[-1]))
+            who = draw(st.sampled_from(strategies))
+            fee = draw(st.sampled_from(fees))
+            third = third_assets and draw(st.integers(0, 11)) == 0
+            claim = _drawn_fill(draw, drawn, symbol, number_, who, fee, third, stocked)
+            drawn.claims.append(claim)
+            if disturbed:
+                drawn.claims[-1] = _disturbed(draw, drawn.claims[-1])
+                drawn.claims += _afterwards(draw, drawn, drawn.claims[-1])
         else:
             amount = Decimal(draw(st.integers(-500, 500))).scaleb(-4)
             settle = MARKETS[symbol].settle
@@ -228,8 +247,10 @@ def _drawn_fill(
     drawn: Drawn,
     symbol: str,
     number_: int,
-    strategies: Sequence[str | None],
-    disturbed: bool,
+    strategy: str | None,
+    fee: str | None,
+    third: bool,
+    stocked: bool,
 ) -> Claim:
     spec = MARKETS[symbol]
     held = drawn.positions.get(symbol, Decimal(0))
@@ -237,18 +258,18 @@ def _drawn_fill(
     side = draw(st.sampled_from(("buy", "sell")))
     if held and draw(st.integers(0, 3)) == 0:
         size, side = abs(held), "sell" if held > 0 else "buy"
+    if stocked and spec.contract == "spot" and size > held:
+        side = "buy"
     px = Decimal(draw(st.integers(800, 1200))).scaleb(-1)
     more: dict[str, Any] = {
         "instrument": symbol,
-        "strategy": draw(st.sampled_from(strategies)),
+        "strategy": strategy,
         "fill_id": str(number_),
     }
     moved = size if side == "buy" else -size
-    fee = draw(st.sampled_from((None, "0.02", "0.02", "-0.01", "0.0105")))
     if fee is not None:
         more["fee"] = fee
         in_base = spec.contract == "spot" and side == "buy" and draw(st.booleans())
-        third = draw(st.integers(0, 11)) == 0
         more["fee_asset"] = "BNB" if third else spec.base if in_base else spec.settle
         if in_base and not third:
             moved -= Decimal(fee)
@@ -256,24 +277,59 @@ def _drawn_fill(
         for rung in ("decision_px", "arrival_px", "mid_px"):
             if draw(st.integers(0, 2)):
                 more[rung] = px + Decimal(draw(st.integers(-40, 40))).scaleb(-2)
-    if disturbed:
-        stated = draw(st.integers(0, 5))
-        if stated <= 2:
-            more["start_position"] = held + (Decimal("0.3") if stated == 0 else 0)
-        more["row"] = draw(st.sampled_from((None, 0, 1, 2)))
-        if draw(st.integers(0, 3)) == 0:
-            more["venue_seq"] = draw(st.integers(1, 9))
     drawn.positions[symbol] = held + moved
     return fill(drawn.at, side, size, px, key=f"fill|{number_}", **more)
 
 
-def _contradiction(claim: Claim) -> Claim:
-    """Return the same event with another fee: two contents under one identity."""
-    import msgspec
+def _disturbed(draw: st.DrawFn, claim: Claim) -> Claim:
+    """Add what orders an instant: a start position (maybe a wrong one), a row, a sequence."""
+    more: dict[str, Any] = {}
+    stated = draw(st.integers(0, 5))
+    if stated <= 2:
+        more["start_position"] = Decimal(draw(st.integers(-20, 20))).scaleb(-1)
+    if draw(st.integers(0, 3)) == 0:
+        more["venue_seq"] = draw(st.integers(1, 9))
+    row = draw(st.sampled_from((None, 0, 1, 2)))
+    return Claim(msgspec.structs.replace(claim.fact, **more), claim.key, row=row)
 
-    assert isinstance(claim.fact, Fill)
-    fact = msgspec.structs.replace(claim.fact, fee=Decimal("0.5"), fee_asset="USD")
-    return msgspec.structs.replace(claim, fact=fact)
+
+def _afterwards(draw: st.DrawFn, drawn: Drawn, claim: Claim) -> list[Claim]:
+    """Draw what is said of a fill later: another content, a correction, a strategy, a decision."""
+    said = claim.fact
+    assert isinstance(said, Fill)
+    what = draw(st.integers(0, 11))
+    base: dict[str, Any] = {"venue": VENUE, "account": ACCOUNT, "ts_ns": T0 + drawn.at}
+    if what == 0:
+        other_fee = msgspec.structs.replace(said, fee=Decimal("0.5"), fee_asset="USD")
+        return [Claim(other_fee, claim.key, row=claim.row)]
+    if what == 1:
+        replacement = msgspec.structs.replace(said, px=said.px + 1)
+        correction = Correction(
+            **base,
+            target_key=claim.key,
+            action=draw(st.sampled_from(("reverse", "replace"))),
+            replacement=replacement,
+        )
+        return [Claim(correction, f"correction|{claim.key}")]
+    if what == 2:
+        strategy = draw(st.sampled_from(("late", "fade")))
+        return [
+            Claim(
+                Assignment(**base, strategy=strategy, fill_id=said.fill_id),
+                f"assignment|{draw(st.integers(0, 1))}|{claim.key}",
+            )
+        ]
+    if what == 3:
+        decision = Decision(
+            **base,
+            decision_id=claim.key,
+            instrument=said.instrument,
+            action=said.side,
+            decision_px=said.px - 1,
+            fill_id=said.fill_id,
+        )
+        return [Claim(decision, f"decision|{claim.key}")]
+    return []
 
 
 def symbols_of(claims: Iterable[Claim]) -> set[str]:

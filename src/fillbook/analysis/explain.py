@@ -145,7 +145,10 @@ def _flows(totals: Totals, part: Part, rows: Rows, valuer: Valuer) -> None:
 def _unrealised(
     totals: Totals, part: Part, valuer: Valuer, since_ns: int | None, until_ns: int
 ) -> None:
-    for row, at_ns, sign in ((part.first, since_ns, -1), (part.last, until_ns - 1, 1)):
+    # A mark printed at the very edge belongs to the window that begins there, for both windows
+    # that meet there: so what one carries out the next carries in.
+    start_ns = None if since_ns is None else since_ns - 1
+    for row, at_ns, sign in ((part.first, start_ns, -1), (part.last, until_ns - 1, 1)):
         if at_ns is None or (row == 0 and sign < 0):
             continue
         states = part.group.states_before(row)
