@@ -21,13 +21,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fillbook.cli.faults import report_fault, report_told
 from fillbook.ground.errors import ConfigError
 from fillbook.ground.live_settings import AttachSettings
 from fillbook.sources.budget import Budget, Limit
 from fillbook.sources.credentials import Credentials, load_credentials, public_address
 from fillbook.sources.faults import SourceError
 from fillbook.sources.manners import Signed
-from fillbook.sources.redact import MASK, RedactingFilter, Redactor
+from fillbook.sources.redact import EVERYWHERE, MASK, RedactingFilter, Redactor, guard_loggers
 from fillbook.sources.stream import Ask
 from fillbook.sources.transport import Patience, Transport
 from loopback import Loopback, Reply, TestPace
@@ -322,3 +323,33 @@ def test_no_request_leaves_a_secret_in_logs_or_faults(reply: Reply) -> None:
     assert "HTTP Request: GET" in written.getvalue() or reply.reset
     for secret in (SECRET, quote(SECRET, safe=""), "5160516051605160"):
         assert secret not in everything
+
+
+def test_a_fault_of_the_program_is_kept_without_its_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    EVERYWHERE.learn(SECRET)
+    try:
+        fail(SECRET)
+    except ValueError as fault:
+        report_fault(fault)
+    report_told(ConfigError(f"cannot use {SECRET}", "https://me:pw@host/"))
+    (kept,) = (tmp_path / "fillbook").glob("fault-*.log")
+    everything = kept.read_text(encoding="utf-8") + capsys.readouterr().err
+    assert "in fail" in everything
+    assert "cannot use" in everything
+    assert SECRET not in everything
+    assert "me:pw" not in everything
+
+
+def test_loggers_are_guarded_once() -> None:
+    redactor = Redactor([SECRET])
+    guard_loggers(redactor)
+    guard_loggers(redactor)
+    filters = [
+        f
+        for f in logging.getLogger("httpx").filters
+        if isinstance(f, RedactingFilter) and f._redactor is redactor
+    ]
+    assert len(filters) == 1

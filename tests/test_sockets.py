@@ -209,3 +209,31 @@ def test_a_venue_that_opens_no_socket_is_tried_with_growing_pauses() -> None:
     (nudge,) = nudges_of(serving, 1, listener)
     assert nudge.streams == ()
     assert listener.openings == 4
+
+
+def test_cancelling_whoever_waits_closes_the_socket() -> None:
+    closed = asyncio.Event()
+
+    async def serving(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+        closed.set()
+
+    async def whole() -> None:
+        async with serve(serving, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            urls = {"ws": f"ws://127.0.0.1:{port}"}
+            door = SocketDoor("hyperliquid", SystemPace(), urls=urls, patience=QUICK)
+            connected = asyncio.Event()
+
+            async def wait() -> None:
+                async for _ in door.nudges(Fills()):
+                    connected.set()
+
+            task = asyncio.create_task(wait())
+            await connected.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            async with asyncio.timeout(5):
+                await closed.wait()
+
+    asyncio.run(whole())

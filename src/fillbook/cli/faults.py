@@ -5,25 +5,26 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fillbook import __version__
 from fillbook.ground.errors import FillbookError
+from fillbook.sources.redact import EVERYWHERE
 
 
 def report_told(told: FillbookError) -> int:
     """Write a foreseen fault to standard error; return the exit status it asks for."""
-    print(f"fillbook: {told}", file=sys.stderr)
+    print(EVERYWHERE.clean(f"fillbook: {told}"), file=sys.stderr)
     return told.exit_status
 
 
 def report_fault(fault: Exception) -> int:
     """Write an unforeseen fault into a log file and name that file; return the exit status."""
-    kept = _keep("".join(traceback.format_exception(fault)))
+    kept = _keep(EVERYWHERE.told(fault))
+    what = EVERYWHERE.clean(f"{type(fault).__name__}: {fault}")
     print(
-        f"fillbook: stopped by a fault of its own ({type(fault).__name__}: {fault})\n"
+        f"fillbook: stopped by a fault of its own ({what})\n"
         f"  where: {kept}\n"
         "  next:  the book is unharmed; run the command again, and report this file if it stays",
         file=sys.stderr,

@@ -150,7 +150,7 @@ class SocketDoor:
         finally:
             await connection.close()
 
-    async def nudges(self, listener: Listener) -> AsyncIterator[Nudge]:
+    async def nudges(self, listener: Listener) -> AsyncGenerator[Nudge, None]:
         """Yield nudges for ever. Each new connection is a nudge for everything.
 
         Only ForbiddenRequestError ends it: that is a fault of the program.

@@ -308,7 +308,7 @@ class LiveAccount(Protocol):
         """Yield nudges from the venue's websocket for ever, reconnecting by itself.
 
         A silent socket is reconnected at its liveness deadline; each reconnection is a nudge for
-        everything. Closing the iterator closes the socket.
+        everything. Cancelling the task that waits on it closes the socket.
         """
         ...
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Mapping
+from functools import cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -217,6 +219,7 @@ class Transport:
             silence = patience.silence_ns / SECOND_NS
             self._client = httpx.AsyncClient(
                 timeout=httpx.Timeout(silence, connect=patience.connect_ns / SECOND_NS),
+                verify=_tls(),
                 follow_redirects=False,
                 headers={"accept-encoding": "gzip, deflate"},
                 limits=httpx.Limits(max_connections=8, max_keepalive_connections=4),
@@ -281,6 +284,12 @@ class Transport:
         fault.what = self._redactor.snippet(fault.what, _MOST_WORDS)
         fault.args = (fault.what,)
         return fault
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Load the certificates once: fifty accounts would hold fifty copies."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _is_long(fault: SourceError) -> bool:
