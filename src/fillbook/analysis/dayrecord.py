@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from fillbook.analysis.costing import split_funding
@@ -24,11 +25,26 @@ def daily(view: BookView, day: str) -> list[DailyRecord]:
     Trades count on the day they close; a book without anything that day still has its records.
     """
     start_ns = day_start_ns(day)
+    return _records(view, day, start_ns, start_ns + DAY_NS)
+
+
+def lifetime(view: BookView) -> list[DailyRecord]:
+    """Return the same records over the whole book, its last event or mark included.
+
+    `day` is empty, and `window_ns` reaches from the first event to the end.
+    """
+    begun = [int(group.columns.ts_ns[0]) for group in view.ledger.groups if len(group)]
+    start_ns, until_ns = min(begun, default=view.end_ns), view.end_ns + 1
+    records = _records(view, "", start_ns, until_ns)
+    return [msgspec.structs.replace(r, window_ns=until_ns - start_ns) for r in records]
+
+
+def _records(view: BookView, day: str, start_ns: int, until_ns: int) -> list[DailyRecord]:
     whole = parts_of(view, Query())
     places = sorted({(part.group.columns.key.account, part.currency) for part in whole})
     records = []
     for account, currency in places:
-        query = Query(since_ns=start_ns, until_ns=start_ns + DAY_NS, accounts=(account,))
+        query = Query(since_ns=start_ns, until_ns=until_ns, accounts=(account,))
         parts = [part for part in parts_of(view, query) if part.currency == currency]
         records.append(_record(view, day, account, currency, query, parts))
     return records

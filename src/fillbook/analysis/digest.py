@@ -1,0 +1,80 @@
+"""Everything the running monitor shows of a book, computed together and true at one sequence.
+
+A `Summary` is built where the book is folded, at most once a second, and then only read: by the
+metrics, the health page and the command line. Nothing in it changes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from fillbook.analysis.answers import (
+    CostRow,
+    FindingRow,
+    Performance,
+    PositionRow,
+    TradeRow,
+    Why,
+)
+from fillbook.analysis.daily import DailyRecord
+from fillbook.analysis.dayrecord import lifetime
+from fillbook.analysis.summary import costs, findings, performance, positions, trades, why
+from fillbook.analysis.view import BookView, Query
+from fillbook.ground.clock import DAY_NS
+
+RECENT_TRADES = 20
+_WINDOWS_NS = {"7d": 7 * DAY_NS, "30d": 30 * DAY_NS}
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A book at one sequence, as the monitor tells it; `at_ns` is when it was built.
+
+    `performance` is over everything; `windows` holds the scorecards of "session" (since the
+    monitor started), "7d" and "30d", each up to `at_ns`. `records` has the counts and exact money
+    of each account and currency over the whole book: orders, slippage, fees, funding, time in
+    market. `recent_trades` are the last that closed, oldest first.
+    """
+
+    book_id: str
+    seq: int
+    head: str
+    at_ns: int
+    session_start_ns: int
+    why: Why
+    performance: tuple[Performance, ...]
+    windows: dict[str, tuple[Performance, ...]]
+    costs: tuple[CostRow, ...]
+    records: tuple[DailyRecord, ...]
+    positions: tuple[PositionRow, ...]
+    open_trades: tuple[TradeRow, ...]
+    recent_trades: tuple[TradeRow, ...]
+    findings: tuple[FindingRow, ...]
+
+
+def digest(view: BookView, at_ns: int, session_start_ns: int) -> Summary:
+    """Compute everything once; both instants are UTC nanoseconds."""
+    everything = Query()
+    rows = trades(view, everything)
+    since_ns = {name: at_ns - span_ns for name, span_ns in _WINDOWS_NS.items()}
+    since_ns["session"] = session_start_ns
+    return Summary(
+        book_id=view.ledger.book_id,
+        seq=view.seq,
+        head=view.head,
+        at_ns=at_ns,
+        session_start_ns=session_start_ns,
+        why=why(view, everything),
+        performance=tuple(performance(view, everything)),
+        windows={
+            name: tuple(performance(view, Query(since_ns=since, until_ns=max(at_ns, since) + 1)))
+            for name, since in sorted(since_ns.items())
+        },
+        costs=tuple(costs(view, everything)),
+        records=tuple(lifetime(view)),
+        positions=tuple(positions(view, everything)),
+        open_trades=tuple(row for row in rows if row.final_status == "open"),
+        recent_trades=tuple(row for row in rows if row.final_status == "completed")[
+            -RECENT_TRADES:
+        ],
+        findings=tuple(findings(view, everything)),
+    )
