@@ -79,15 +79,26 @@ def test_kernel_equals_oracle(
     assert_equals_oracle(events, method, n_books, terms)
 
 
-@BY_METHOD
-@pytest.mark.parametrize("seed", range(12))
-def test_kernel_equals_oracle_on_long_lives(method: str, seed: int) -> None:
+def long_life(seed: int, method: str) -> None:
     rng = random.Random(seed)
     n_books = rng.choice((1, 2, 5))
     events = random_events(
         rng, 600, n_books, qty_max=rng.choice((9, 10**6, 2**33)), px_max=rng.choice((99, 10**9))
     )
     assert_equals_oracle(events, method, n_books, rng.choice(TERMS))
+
+
+@BY_METHOD
+@pytest.mark.parametrize("seed", range(12))
+def test_kernel_equals_oracle_on_long_lives(method: str, seed: int) -> None:
+    long_life(seed, method)
+
+
+@pytest.mark.soak
+@BY_METHOD
+def test_kernel_equals_oracle_on_a_thousand_lives(method: str) -> None:
+    for seed in range(12, 1012):
+        long_life(seed, method)
 
 
 @BY_METHOD
