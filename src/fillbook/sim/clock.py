@@ -6,12 +6,16 @@ header of their answers. So a test decides what time it is, and a demo can run a
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
 from fillbook.ground.clock import SECOND_NS, now_ns
+from fillbook.sim.dice import Dice
 
 Wall = Callable[[], int]
+# How often a waiting looks at a clock that somebody else steps, in real seconds.
+_LOOK_S = 0.002
 
 
 class SimClock:
@@ -70,3 +74,38 @@ class SimClock:
         self._since_ns = wall_ns
         self._at_ns += passed_ns * self._speed
         return self._at_ns
+
+
+class SimPace:
+    """A simulated clock as a live source sees time: it asks, waits on it, and throws dice.
+
+    A waiting ends when the clock has passed it, whoever moves the clock; on a running clock that
+    takes its share of real time. One that `strides` steps the clock itself, at once: for a run
+    in which nobody else moves it and one thing happens after the other.
+    """
+
+    def __init__(self, clock: SimClock, seed: int = 0, *, strides: bool = False) -> None:
+        self.clock = clock
+        self._dice = Dice(seed, "pace")
+        self._strides = strides
+
+    def now_ns(self) -> int:
+        """Return the simulated time."""
+        return self.clock.now_ns()
+
+    def ticks_ns(self) -> int:
+        """Return the simulated time, which never goes back."""
+        return self.clock.now_ns()
+
+    async def rest(self, wait_ns: int) -> None:
+        """Wait until so much simulated time has passed."""
+        until_ns = self.clock.now_ns() + max(0, wait_ns)
+        if self._strides:
+            self.clock.step_to(until_ns)
+        while (left_ns := until_ns - self.clock.now_ns()) > 0:
+            await asyncio.sleep(self.clock.real_seconds(left_ns, _LOOK_S))
+        await asyncio.sleep(0)
+
+    def dice(self) -> float:
+        """Return the next of a seeded series of numbers in [0, 1)."""
+        return self._dice.below(1 << 53) / (1 << 53)

@@ -218,7 +218,7 @@ class LiveWorld:
 
     def _settle(self, desk: Desk, now_ms: int) -> None:
         """Let every perpetual position pay or receive, as it stood before this instant."""
-        for position in desk.holdings.positions():
+        for position in sorted(desk.holdings.positions(), key=lambda held: held.market.symbol):
             market = position.market
             rates = self._rates.get((market.venue, market.symbol))
             if rates is None or now_ms % rates.step_ms:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from email.utils import formatdate
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -25,7 +25,7 @@ from fillbook.sim.clock import SimClock
 from fillbook.sim.executions import SimEvent
 from fillbook.sim.faults import TRANSPORT, FaultPlan
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.calls import Answer, Call, Read, RefusedError, Seen
+from fillbook.sim.venues.calls import Answer, Call, Key, Read, RefusedError, Seen
 from fillbook.sim.venues.limits import Limit, Limiter
 from fillbook.sim.venues.pages import Pages
 from fillbook.sim.venues.streams import Line, Streams
@@ -46,7 +46,8 @@ class VenueServer:
     the limiter's figures. Used as a context manager, it is up inside and down after.
 
     Subclasses set `venue`, `limit` and `capable` (the faults that make sense there), and define
-    `reads`; streams are `heard` and `frames`.
+    `reads`; streams are `heard` and `frames`. What `reads` needs they set before they call
+    `__init__` here.
     """
 
     venue: ClassVar[str]
@@ -59,12 +60,14 @@ class VenueServer:
         clock: SimClock,
         plan: FaultPlan | None = None,
         *,
+        keys: Iterable[Key] = (),
         patience_s: float = 1.0,
         burst_frames: int = 5_000,
     ) -> None:
         self.world = world
         self.clock = clock
         self.plan = plan or FaultPlan(world.seed)
+        self.keys = {key.name: key for key in keys}
         self.patience_s = patience_s
         self.limiter = Limiter(self.limit)
         self.pages = Pages(self.plan)
@@ -173,6 +176,15 @@ class VenueServer:
         whose = f"{self.venue}:{whose}"
         return name in self.capable and self.plan.holds(name, now_ns, whose)
 
+    def key_now(self, name: str, now_ns: int) -> Key | None:
+        """Return a key as it is now: None where it is unknown or revoked, perhaps widened."""
+        key = self.keys.get(name)
+        if key is None or self.holds("key_revoked", now_ns, key.account):
+            return None
+        if self.holds("key_widened", now_ns, key.account):
+            return msgspec.structs.replace(key, rights=key.rights | {"trade"})
+        return key
+
     def counted(self) -> Counter[str]:
         """Return how many requests of each read have been seen."""
         return Counter(one.name for one in self.seen)
@@ -185,15 +197,16 @@ class VenueServer:
             await self._streams.serve(scope, receive, send)
             return
         request = Request(scope, receive)
-        call = Call(
-            method=request.method,
-            path=request.url.path,
-            query=dict(request.query_params),
-            headers={name.lower(): text for name, text in request.headers.items()},
-            body=await request.body(),
-            now_ns=self.clock.now_ns(),
-        )
+        body = await request.body()
         try:
+            call = Call(
+                method=request.method,
+                path=request.url.path,
+                query=dict(request.query_params),
+                headers={name.lower(): text for name, text in request.headers.items()},
+                body=body,
+                now_ns=self.clock.now_ns(),
+            )
             with self.world.lock:
                 self.world.advance_to(call.now_ns)
                 reply = self._reply(call)

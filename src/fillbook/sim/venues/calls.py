@@ -63,6 +63,15 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     right: str = ""
 
 
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """One API key: how it is named and proved, whose account it opens, and what it may do."""
+
+    name: str
+    secret: str
+    account: str
+    rights: frozenset[str] = frozenset({"read"})
+
+
 class Seen(msgspec.Struct, frozen=True):
     """One request as the venue remembers it: when, which read, its weight, what came of it.
 

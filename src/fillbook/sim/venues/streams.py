@@ -18,15 +18,22 @@ if TYPE_CHECKING:
 
 # How often a running clock is looked at, in real seconds.
 _LOOK_S = 0.02
+# How long a client may leave its socket unread, in real seconds.
+_SLOW_S = 3.0
 
 
 class Line:
-    """One open stream. `told` is the venue's notebook: subscriptions, keys, sequence numbers."""
+    """One open stream. `told` is the venue's notebook: subscriptions, keys, sequence numbers.
+
+    `position` is how many of the world's events lie behind it: none from before it was opened are
+    told.
+    """
 
     def __init__(self, socket: WebSocket, transport: asyncio.Transport) -> None:
         self.path: str = socket.url.path
         self.query: Mapping[str, str] = dict(socket.query_params)
         self.told: dict[str, Any] = {}
+        self.position = 0
         self.silent = False
         self.over = False
         self.held: object | None = None
@@ -39,7 +46,10 @@ class Line:
             return
         text = frame if isinstance(frame, str) else msgspec.json.encode(frame).decode()
         try:
-            await self._socket.send_text(text)
+            async with asyncio.timeout(_SLOW_S):
+                await self._socket.send_text(text)
+        except TimeoutError:
+            self.drop()  # a client that does not read must not hold up the others
         except (WebSocketDisconnect, RuntimeError):
             self.over = True
 
@@ -56,8 +66,7 @@ class Streams:
         self._venue = venue
         self._burst_frames = burst_frames
         self._lines: list[Line] = []
-        self._pushed = 0
-        self._pushing: asyncio.Lock | None = None
+        self._pushing = asyncio.Lock()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold one stream until either side ends it."""
@@ -65,10 +74,9 @@ class Streams:
         await socket.accept()
         line = Line(socket, scope["state"]["transport"])
         try:
-            if not await self._venue.opened(line):
+            if not await self._open(line):
                 await socket.close(1008)
                 return
-            self._lines.append(line)
             while not line.over:
                 text = await socket.receive_text()
                 await self._venue.heard(line, json.loads(text))
@@ -83,30 +91,43 @@ class Streams:
 
     async def pump(self) -> None:
         """Push whatever happens for as long as the venue is up."""
+        # A lock belongs to one event loop, and every opening of the port has its own.
+        self._pushing = asyncio.Lock()
         while True:
             await asyncio.sleep(_LOOK_S)
             await self.push()
 
     async def push(self) -> None:
         """Bring the world to the clock and tell every stream what is new."""
-        if self._pushing is None:
-            self._pushing = asyncio.Lock()
         async with self._pushing:
             world = self._venue.world
-            with world.lock:
-                world.advance_to(self._venue.clock.now_ns())
-                events = world.events[self._pushed :]
-                self._pushed += len(events)
-            ours = [event for event in events if self._concerns(event.account)]
+            until = self._catch_up()
+            accounts = set(world.accounts(self._venue.venue))
             for line in list(self._lines):
+                events = world.events[line.position : until]
+                line.position = until
+                ours = [event for event in events if event.account in accounts]
                 frames = self._venue.frames(line, ours) if ours else []
                 if len(frames) > 1 and self._venue.strikes("ws_mixed_batch"):
                     frames = self._venue.mixed(line, frames)
                 for frame in frames:
                     await self._tell(line, frame)
 
-    def _concerns(self, account: str) -> bool:
-        return account in self._venue.world.accounts(self._venue.venue)
+    def _catch_up(self) -> int:
+        """Bring the world to the clock and return how many events there are."""
+        world = self._venue.world
+        with world.lock:
+            world.advance_to(self._venue.clock.now_ns())
+            return len(world.events)
+
+    async def _open(self, line: Line) -> bool:
+        """Greet a stream; what happens meanwhile is told to it afterwards."""
+        async with self._pushing:
+            line.position = self._catch_up()
+            welcome = await self._venue.opened(line)
+            if welcome:
+                self._lines.append(line)
+            return welcome
 
     async def _tell(self, line: Line, frame: object) -> None:
         """Send one frame, or what the plan makes of it."""

@@ -53,7 +53,11 @@ class Wire:
         """Open the port: the same one again after `down`. Returns once it answers."""
         if self._thread is not None:
             return
-        door = socket.create_server((HOST, self.port))
+        # Told to be TCP, or else the event loop leaves small packets to wait for each other.
+        door = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind((HOST, self.port))
+        door.listen(128)
         self.port = door.getsockname()[1]
         config = uvicorn.Config(
             self._app,
