@@ -42,8 +42,8 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Of the round: `windows` are left to ask, `again` those of a second look, which go first, on
     account of `suspects`. `known_ms` is `newest_ms` as the round began, `low_ms` the oldest row
-    seen in it, `since_ms` where it began, `floor_ms` the end of what it could not read, `fresh`
-    how many rows were news.
+    seen in it, `since_ms` where it began and `reach_ms` how far it has come, `floor_ms` the end of
+    what it could not read, `fresh` how many rows were news.
     """
 
     done_ms: int = 0
@@ -56,6 +56,7 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     known_ms: int | None = None
     low_ms: int | None = None
     since_ms: int = 0
+    reach_ms: int = 0
     floor_ms: int = 0
     fresh: int = 0
 
@@ -144,7 +145,9 @@ def advance(walk: Walk, seen: Seen, asked_ns: int, kind: Kind) -> Turn:
     gaps = []
     if crowded is not None:
         gaps.append(crowded)
-        walk = msgspec.structs.replace(walk, floor_ms=reached_ms)
+        # Nobody knows what it did to the positions.
+        walk = msgspec.structs.replace(walk, floor_ms=reached_ms, places={})
+        whole = Seen(times_ms=whole.times_ms)
     if walk.again:
         walk, found = _look_again(walk, whole.links, left)
     else:
@@ -164,28 +167,30 @@ def _left_of(
     window: Window, order: Sequence[int], times: Sequence[int], kind: Kind
 ) -> tuple[tuple[Window, ...], Gap | None]:
     """Return what is left of a window after its page, and an instant too crowded to be read."""
+    since_ms, until_ms = window.since_ms, window.until_ms
     if len(order) < kind.full_rows or not times:
         return (), None
     last_ms = times[-1]
-    if not _is_forward(order):
+    if len(set(times)) > 1:
+        if last_ms > since_ms and _is_forward(order):
+            return (Window(last_ms, until_ms),), None
         # Cut at its old end, or in no order at all: read it in halves.
-        middle_ms = (window.since_ms + window.until_ms) // 2
-        if middle_ms < window.until_ms:
-            halves = (window.since_ms, middle_ms), (middle_ms + 1, window.until_ms)
-            return tuple(Window(*half) for half in halves), None
-    elif last_ms > window.since_ms:
-        return (Window(last_ms, window.until_ms),), None
+        middle_ms = (since_ms + until_ms) // 2
+        return (Window(since_ms, middle_ms), Window(middle_ms + 1, until_ms)), None
+    if last_ms > since_ms:
+        # All of one instant: nothing says at which end the page was cut.
+        return (Window(since_ms, last_ms - 1), Window(last_ms, until_ms)), None
     crowded = None
     if len(times) >= kind.page_rows:
         cause = f"more than {kind.page_rows} rows in one millisecond: the venue shows no more"
         crowded = Gap(from_ns=last_ms * MS_NS, until_ns=(last_ms + 1) * MS_NS, cause=cause)
-    rest = (Window(last_ms + 1, window.until_ms),) if last_ms < window.until_ms else ()
-    return rest, crowded
+    return ((Window(last_ms + 1, until_ms),) if last_ms < until_ms else ()), crowded
 
 
 def _is_forward(order: Sequence[int]) -> bool:
-    """Say whether rows run forward in time; one that is repeated in front does not count."""
-    return all(one <= other for one, other in pairwise(order[1:]))
+    """Say whether rows run forward in time; the first may be one that came before."""
+    body = order[1:]
+    return body[0] < body[-1] and all(one <= other for one, other in pairwise(body))
 
 
 def _look(
@@ -198,13 +203,17 @@ def _look(
 ) -> tuple[Walk, list[Gap]]:
     """Take in a page of the round itself."""
     gaps: list[Gap] = []
-    low_ms = walk.low_ms
+    low_ms, floor_ms = walk.low_ms, walk.floor_ms
     if whole.times_ms:
         oldest_ms = min(whole.times_ms)
         low_ms = oldest_ms if low_ms is None else min(low_ms, oldest_ms)
-        if walk.low_ms is None and walk.known_ms is not None and oldest_ms > walk.known_ms:
-            since_ns = (walk.known_ms + 1) * MS_NS
-            gaps.append(Gap(from_ns=since_ns, until_ns=oldest_ms * MS_NS, cause=gone))
+        is_cut = walk.known_ms is not None and oldest_ms > walk.known_ms
+        if walk.low_ms is None:
+            # Older rows of this very instant may have gone; if not, an earlier round said so.
+            floor_ms = max(floor_ms, oldest_ms + 1)
+        if walk.low_ms is None and is_cut:
+            since_ns = ((walk.known_ms or 0) + 1) * MS_NS
+            gaps.append(Gap(from_ns=since_ns, until_ns=(oldest_ms + 1) * MS_NS, cause=gone))
     places, broken = follow(walk.places, whole.links)
     missing, suspects = _judged(walk, places, broken)
     again: tuple[Window, ...] = ()
@@ -219,6 +228,7 @@ def _look(
     reached = msgspec.structs.replace(
         walk,
         done_ms=max(walk.done_ms, known_until_ms) if proven else walk.done_ms,
+        reach_ms=known_until_ms if proven else 0,
         newest_ms=max((*whole.times_ms, newest_ms or 0)) if whole.times_ms else newest_ms,
         places=newest(places, _MOST_PLACES),
         missing=missing,
@@ -226,6 +236,7 @@ def _look(
         windows=(*left, *walk.windows[1:]),
         again=again,
         low_ms=low_ms,
+        floor_ms=floor_ms,
         fresh=walk.fresh + fresh,
     )
     return reached, gaps
@@ -288,7 +299,7 @@ def _covered(walk: Walk) -> tuple[int | None, int | None]:
         return None, None
     floors = [walk.floor_ms, *(gone.until_ms for gone in walk.missing.values())]
     from_ms = max(from_ms, *floors)
-    return (from_ms, walk.done_ms) if from_ms < walk.done_ms else (None, None)
+    return (from_ms, walk.reach_ms) if from_ms < walk.reach_ms else (None, None)
 
 
 def _joined(gaps: Sequence[Gap]) -> Gap | None:
