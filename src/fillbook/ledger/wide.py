@@ -6,8 +6,6 @@ are divided by 64 in plain uint64 words, through the reciprocal of the divisor: 
 Granlund, "Improved division by invariant integers" (2011), algorithms 2 and 4. One reciprocal
 serves all four rungs of a fill.
 
-Numba's cache of the kernel does not notice an edit here: touch kernel.py after changing this file.
-
 Everything here is for compiled code: called from Python it would wrap silently.
 """
 
