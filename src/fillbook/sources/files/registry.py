@@ -8,6 +8,7 @@ import msgspec
 
 from fillbook.facts.model import AnyFact
 from fillbook.ground.errors import InputError, UsageError
+from fillbook.sources.files import binance
 from fillbook.sources.files.bot_orders import BotOrders
 from fillbook.sources.files.bot_trades import BotTrades
 from fillbook.sources.files.coinbase_pro import CoinbasePro
@@ -28,6 +29,7 @@ READERS: tuple[Reader, ...] = (
     HyperliquidWebTrades(),
     HyperliquidWebFunding(),
     HyperliquidHistory(),
+    *binance.READERS,
     CoinbasePro(),
     Freqtrade(),
     BotTrades(),
