@@ -166,7 +166,11 @@ class FillRow(Answer, frozen=True, kw_only=True):
 
 
 class TradeRow(Answer, frozen=True, kw_only=True):
-    """One round trip of a sub-book. `realized_pnl` is gross; `net` None where unknown."""
+    """One round trip of a sub-book. `realized_pnl` is gross; `net` None where unknown.
+
+    `revision` counts how often late facts changed it since it was first told; 0 as of an earlier
+    seq.
+    """
 
     trade_id: str
     seq: int
@@ -201,6 +205,7 @@ class TradeRow(Answer, frozen=True, kw_only=True):
     fills: int
     first_fill: str | None
     last_fill: str | None
+    revision: int = 0
 
 
 class PositionRow(Answer, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from fillbook.analysis.why import why as answer_why
 from fillbook.ground.clock import iso
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
-from fillbook.ledger.cache import LedgerCache, cache_key
+from fillbook.ledger.cache import LedgerCache, cache_key, telling_key
 from fillbook.ledger.ledger import Ledger, fold_claims
 from fillbook.marks.series import MarkStore
 from fillbook.resolve.claims import ResolveRules
@@ -62,6 +62,8 @@ def load(
     Nothing is folded until an answer needs it; `cache` is a folder that keeps the newest
     fold and finished answers.
     """
+    if as_of is not None and as_of >= journal.head().seq:
+        as_of = None
     head = journal.head(as_of)
     rules = ResolveRules(strategies=settings.strategies.rules)
     method = settings.fold.method
@@ -82,6 +84,7 @@ def load(
             progress=progress,
         )
         if kept is not None:
+            kept.tell(telling_key(method, rules), ledger)
             kept.store(key, ledger)
         return ledger
 

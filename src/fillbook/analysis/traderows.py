@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from fillbook.analysis.answers import TradeRow
@@ -40,6 +41,9 @@ def trades(view: BookView, query: Query) -> list[TradeRow]:
                 name = ids[id(group)][int(table.number[place])]
                 outcome: Outcome = "open" if is_open else _OUTCOME[int(classes[place])]
                 row = _row(table, place, group, name, outcome, view.valuer, until_ns)
+                revision = view.ledger.revised.get(name, 0)
+                if revision:
+                    row = msgspec.structs.replace(row, revision=revision)
                 rows.append((int(table.close_ns[place]), row))
     rows.sort(key=lambda item: (item[0], item[1].entry_time, item[1].trade_id))
     return [row for _, row in rows]
