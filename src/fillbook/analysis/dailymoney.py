@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fillbook.analysis.equity import utc_day_edges
 from fillbook.analysis.explain import fill_values
 from fillbook.analysis.valuation import Valuer, position_value
 from fillbook.analysis.view import Part
-from fillbook.ground.clock import DAY_NS
 from fillbook.ground.exact import MONEY_ONE
 from fillbook.ledger import layout
 from fillbook.ledger.amounts import to_floats
@@ -33,16 +33,9 @@ class DailyMoney:
     basis: str
 
 
-def day_edges(since_ns: int, until_ns: int) -> npt.NDArray[np.int64]:
-    """Return the UTC day edges that cover [since, until)."""
-    first = since_ns - since_ns % DAY_NS
-    last = until_ns + (-until_ns) % DAY_NS
-    return np.arange(first, max(last, first + DAY_NS) + 1, DAY_NS, dtype=np.int64)
-
-
 def daily_money(parts: Sequence[Part], valuer: Valuer, since_ns: int, until_ns: int) -> DailyMoney:
     """Return the net of every day touched by [since, until), of parts in one currency."""
-    edges = day_edges(since_ns, until_ns)
+    edges = utc_day_edges(since_ns, until_ns)
     closed = np.zeros(len(edges) - 1)
     marked: Days | None = np.zeros(len(edges) - 1)
     for part in parts:

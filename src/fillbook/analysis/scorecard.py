@@ -21,7 +21,6 @@ from fillbook.analysis.ratios import DailyRatios, daily_ratios, presentable
 from fillbook.analysis.tradebook import TradeTable, trade_tables
 from fillbook.analysis.view import BookView, Part, Query, definition_of, parts_of
 from fillbook.analysis.why import GROSS, NET
-from fillbook.ground.clock import DAY_NS
 from fillbook.ground.exact import money_text
 
 NO_TIMES = "the file names no times: holding, time in market and daily ratios are undefined"
@@ -68,7 +67,7 @@ def _scorecard(
         gross_factor=_gross_factor(priced),
         in_market=None if untimed else _in_market(priced, opened, since_ns, until_ns),
         ratios_basis=basis,
-        days=0 if untimed else -(-(until_ns - since_ns) // DAY_NS),
+        days=0 if ratios is None else ratios.days,
     )
 
 

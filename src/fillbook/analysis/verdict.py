@@ -88,17 +88,21 @@ def rounded(amount: int) -> str:
     return money_text(divide_half_even(amount, 10**14) * 10**14)
 
 
+def _fills(count: int) -> str:
+    return "1 fill" if count == 1 else f"{count:,} fills"
+
+
 def _unknown_money(totals: Totals) -> list[str]:
     doubts = []
     if totals.unmarked:
         named = ", ".join(sorted(set(totals.unmarked)))
         doubts.append(f"what is open or was carried in has no mark or no cost: {named}")
     if totals.n_unpriced_closes:
-        doubts.append(f"{totals.n_unpriced_closes} fills closed quantity of unknown cost")
+        doubts.append(f"{_fills(totals.n_unpriced_closes)} closed quantity of unknown cost")
     if totals.n_fee_unknown:
-        doubts.append(f"{totals.n_fee_unknown} fills name no fee")
+        doubts.append(f"no fee is known of {_fills(totals.n_fee_unknown)}")
     if totals.n_unvalued:
-        doubts.append(f"{totals.n_unvalued} payments in other assets have no rate at their time")
+        doubts.append(f"no rate is known for what {totals.n_unvalued:,} rows paid in other assets")
     return doubts
 
 
