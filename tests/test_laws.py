@@ -31,6 +31,7 @@ from fillbook.ground.settings import FoldMethod, Settings
 from fillbook.journal.store import BatchOpen, Journal, Page
 from fillbook.ledger import layout
 from fillbook.ledger.amounts import to_int, to_ints, total
+from fillbook.ledger.following import Following
 from fillbook.ledger.group import GroupLedger
 from fillbook.ledger.ledger import Ledger, fold_claims
 from fillbook.marks.series import Mark, MarkStore
@@ -54,7 +55,7 @@ SUB_BOOKS = ("-", "fade", "trend")
 KNOWN_FEES = ("0.02", "-0.01", "0.0105", "0")
 
 
-LENGTHS = [200, pytest.param(4000, marks=pytest.mark.soak)]
+LENGTHS = [120, pytest.param(4000, marks=pytest.mark.soak)]
 law = pytest.mark.parametrize("examples", LENGTHS, ids=["modest", "soak"])
 costly_law = pytest.mark.parametrize(
     "examples", [8, pytest.param(300, marks=pytest.mark.soak)], ids=["modest", "soak"]
@@ -176,6 +177,25 @@ def test_a_journal_on_disk_keeps_the_law(examples: int) -> None:
                 assert fold_claims(journal.claims()).digest() == plain
 
 
+@costly_law
+def test_a_ledger_that_follows_its_journal_is_the_folded_one(examples: int) -> None:
+    """Asked after every batch, it folds only what is new, and is never another ledger for it."""
+
+    @for_all(examples, st.data(), METHOD, st.integers(0, 2**32))
+    def holds(data: st.DataObject, method: FoldMethod, seed: int) -> None:
+        imports = data.draw(arrivals(data.draw(books(max_events=16))))
+        following, rng = Following(method), random.Random(seed)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Journal.create(Path(folder) / "book.db") as journal,
+        ):
+            for each in imports:
+                _append(journal, each, rng)
+                quick, whole = following.refresh(journal), fold_claims(journal.claims(), method)
+                assert quick.digest() == whole.digest()
+                assert _told(quick) == _told(whole)
+
+
 @law
 def test_late_facts_give_the_ledger_that_early_ones_would(examples: int) -> None:
     @for_all(examples, st.data(), METHOD)
@@ -185,7 +205,10 @@ def test_late_facts_give_the_ledger_that_early_ones_would(examples: int) -> None
         late = Import(claims[:cut], "late")
         early = Import(claims[cut:], "early")
         whole = fold_claims(remember(Import(claims)), method)
+        known = fold_claims(remember(early), method)
         assert fold_claims(remember(early, late), method).digest() == whole.digest()
+        refolded = fold_claims(remember(early, late), method, earlier=known)
+        assert refolded.digest() == whole.digest()
 
 
 FIXED = """
