@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +77,28 @@ class Desk:
         return [fact for fact in facts if isinstance(fact, Span) and fact.state == state]
 
 
-def run(tmp_path: Path, venue: ToyVenue, body: Callable[[Desk], Awaitable[Any]]) -> Any:
+def run(
+    tmp_path: Path,
+    venue: ToyVenue,
+    body: Callable[[Desk], Awaitable[Any]],
+    *,
+    dated: bool = False,
+) -> Any:
+    """Run a test's body; `dated`: the server says the true time, as real ones do."""
+
     async def whole() -> Any:
         pace = TestPace(NOW_NS)
+
+        def script(seen: Seen) -> Reply | None:
+            reply = venue.script(seen)
+            if reply is None or not dated:
+                return reply
+            true_s = (pace.start_ns + pace.elapsed_ns) / SECOND_NS
+            return replace(reply, headers={"Date": formatdate(true_s, usegmt=True)})
+
         path = tmp_path / "book.db"
         with Journal.open(path) if path.exists() else Journal.create(path) as journal:
-            async with Loopback(venue.script) as server:
+            async with Loopback(script) as server:
                 desk = Desk(journal, venue, server, pace)
                 try:
                     return await body(desk)
@@ -284,6 +302,26 @@ def test_a_row_nobody_can_read_halts_in_front_of_it_and_keeps_its_text(tmp_path:
     run(tmp_path, ToyVenue(rows), body)
 
 
+def test_no_restart_passes_a_row_that_cannot_be_read(tmp_path: Path) -> None:
+    rows = many(11)
+    rows[6]["dir"] = "Teleported Long"
+
+    class Exact(ByTime):
+        overlap_ns = 0
+
+    async def body(desk: Desk) -> None:
+        for _ in range(3):
+            pager = desk.pager(Exact())
+            assert isinstance((await pager.pull()).fault, UnreadableError)
+            assert desk.tids() == [1, 2, 3, 4, 5, 6]
+            desk.pace.elapsed_ns += HOUR_NS
+        rows[6]["dir"] = "Open Long"
+        assert (await desk.pager(Exact()).pull()).fault is None
+        assert desk.tids() == list(range(1, 12))
+
+    run(tmp_path, ToyVenue(rows), body)
+
+
 def test_a_fault_in_a_parser_stops_its_stream_only(tmp_path: Path) -> None:
     class Buggy(ByTime):
         name = "buggy"
@@ -338,6 +376,63 @@ def test_a_revoked_key_halts_with_a_gap_from_where_the_history_ends(
         assert any(s.ts_ns <= NOW_NS and s.until_ns == NOW_NS + 2 * HOUR_NS for s in desk.spans())
 
     run(tmp_path, ToyVenue(many(3)), body)
+
+
+def revoked(seen: Seen) -> Reply:
+    return Reply('{"msg":"revoked"}', status=401)
+
+
+def test_a_gap_that_opens_right_after_a_restart_begins_where_the_last_run_ended(
+    tmp_path: Path,
+) -> None:
+    async def body(desk: Desk) -> None:
+        await desk.pager().pull()
+        desk.pace.elapsed_ns += HOUR_NS
+        desk.venue.before = revoked
+        await desk.pager().pull()
+        assert [(s.ts_ns, s.until_ns) for s in desk.spans("gap")] == [(NOW_NS, NOW_NS + HOUR_NS)]
+
+    run(tmp_path, ToyVenue(many(3)), body)
+
+
+def test_a_gap_of_an_earlier_run_is_healed_at_once(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        first = desk.pager()
+        await first.pull()
+        desk.venue.before = revoked
+        desk.pace.elapsed_ns += HOUR_NS
+        await first.pull()
+        desk.venue.before = lambda seen: None
+        later = desk.pager()
+        await later.pull()
+        assert later.health.gap is None
+        until_ns = NOW_NS + HOUR_NS
+        assert any(s.ts_ns <= NOW_NS and s.until_ns == until_ns for s in desk.spans())
+
+    run(tmp_path, ToyVenue(many(3)), body)
+
+
+@pytest.mark.parametrize("wrong_s", [-3 * 3600, 3 * 3600])
+def test_a_wrong_clock_neither_loses_rows_nor_promises_too_much(
+    tmp_path: Path, wrong_s: int
+) -> None:
+    rows = many(11)
+
+    async def body(desk: Desk) -> None:
+        desk.pace.wrong_ns = wrong_s * SECOND_NS
+        pager = desk.pager()
+        for minute in range(3):
+            await pager.pull()
+            true_ns = NOW_NS + desk.pace.elapsed_ns
+            assert max((s.until_ns for s in desk.spans()), default=0) <= true_ns
+            assert (pager.health.covered_until_ns or 0) <= true_ns
+            desk.venue.rows.append(fill(true_ns // MS, 100 + minute))
+            desk.pace.elapsed_ns += MINUTE_NS
+        await pager.pull()
+        assert desk.tids() == [*range(1, 12), 100, 101, 102]
+
+    venue = ToyVenue(rows)
+    run(tmp_path, venue, body, dated=True)
 
 
 def test_faults_that_pass_leave_no_gap_and_are_tried_again_soon(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import gzip
 import json
 import socket
 from email.utils import formatdate
+from typing import Any
 
+import httpx
 import pytest
 
 from fillbook.ground.clock import SECOND_NS
@@ -121,6 +123,36 @@ def test_a_signature_is_sent_byte_for_byte_and_made_anew_for_every_try() -> None
     assert targets[0] == targets[1]
     assert targets[0].endswith("?symbol=BTCUSDT&odd=a+b%2Bc%2F%C3%BC%26%3D%252F&signature=ab12")
     assert signer.times == [pace.start_ns, pace.start_ns + sum(pace.rests)]
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("method", "DELETE"),
+        ("url", "http://127.0.0.1:9/info"),
+        ("url", "{base}/exchange"),
+        ("url", "{base}/info?a=1"),
+        ("content", b'{"type":"order"}'),
+    ],
+)
+def test_a_request_that_was_changed_on_the_way_is_not_sent(
+    name: str, changed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(server: Loopback) -> None:
+        real = httpx.AsyncClient.build_request
+
+        def build(client: httpx.AsyncClient, method: str, url: str, **given: Any) -> httpx.Request:
+            other = changed.format(base=server.url) if isinstance(changed, str) else changed
+            return real(client, **{"method": method, "url": url, **given, name: other})
+
+        monkeypatch.setattr(httpx.AsyncClient, "build_request", build)
+        transport = transport_to(server)
+        with pytest.raises(ForbiddenRequestError):
+            await transport.read(FILLS)
+        await transport.close()
+        assert server.seen == []
+
+    run(lambda seen: None, body)
 
 
 @pytest.mark.parametrize("header", ["x-http-method-override", "host", "cookie", "content-length"])

@@ -110,26 +110,25 @@ def step(
         if cursor.parts or last_ns <= start_ns:
             return Step(next_cursor=cursor.text(), more=True, stuck=True, gap=gap)
         on = TimeCursor(from_ns=last_ns, until_ns=cursor.until_ns, window_ns=cursor.window_ns)
-        return _moved(on, start_ns, last_ns, asked_ns, gap)
+        return _moved(on, True, start_ns, min(last_ns, asked_ns), gap)
     if len(cursor.parts) > 1:
         rest = msgspec.structs.replace(cursor, parts=cursor.parts[1:], lost_ns=None)
         return Step(next_cursor=rest.text(), more=True, gap=gap)
-    on = TimeCursor(from_ns=end_ns, until_ns=cursor.until_ns)
-    return _moved(on, start_ns, end_ns, asked_ns, gap)
-
-
-def _moved(on: TimeCursor, start_ns: int, end_ns: int, asked_ns: int, gap: Gap | None) -> Step:
-    more = on.from_ns < on.until_ns
-    # What was not yet there when we asked is not complete: the next round begins before it.
+    # What was not there yet when we asked is not complete, and our clock may be ahead of the
+    # venue's: the round ends there, and the next one begins there.
     known_ns = min(end_ns, asked_ns)
-    if not more:
-        on = msgspec.structs.replace(on, from_ns=min(on.from_ns, max(start_ns, known_ns)))
-    covered = known_ns > start_ns
+    more = known_ns == end_ns and end_ns < cursor.until_ns
+    on = TimeCursor(from_ns=known_ns, until_ns=cursor.until_ns)
+    return _moved(on, more, start_ns, known_ns, gap)
+
+
+def _moved(on: TimeCursor, more: bool, start_ns: int, known_ns: int, gap: Gap | None) -> Step:
+    is_covered = known_ns > start_ns
     return Step(
         next_cursor=on.text(),
         more=more,
-        covered_from_ns=start_ns if covered else None,
-        covered_until_ns=known_ns if covered else None,
+        covered_from_ns=start_ns if is_covered else None,
+        covered_until_ns=known_ns if is_covered else None,
         gap=gap,
     )
 
