@@ -17,6 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from typer import Typer
+
 from fillbook.cli.app import app
 from fillbook.cli.shapes import SHAPES, schema_of
 
@@ -40,10 +42,20 @@ def run(*arguments: str, folder: Path | None = None) -> str:
 
 
 def commands() -> list[str]:
-    """Return the names of all commands, in the order the help lists them."""
+    """Return the names of all commands, in the order the help lists them; groups come last."""
+    names = names_of(app)
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        name = group.typer_instance.info.name
+        names += [f"{name} {command}" for command in names_of(group.typer_instance)]
+    return names
+
+
+def names_of(group: Typer) -> list[str]:
+    """Return the names of the commands directly in a group."""
     return [
         command.name or command.callback.__name__.rstrip("_")
-        for command in app.registered_commands
+        for command in group.registered_commands
         if command.callback is not None
     ]
 
@@ -58,7 +70,7 @@ def cli_page() -> str:
         f"```\n{run('--help')}\n```",
     ]
     for name in commands():
-        parts.append(f"## fillbook {name}\n\n```\n{run(name, '--help')}\n```")
+        parts.append(f"## fillbook {name}\n\n```\n{run(*name.split(), '--help')}\n```")
     return "\n\n".join(parts) + "\n"
 
 

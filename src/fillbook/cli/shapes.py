@@ -17,7 +17,9 @@ from fillbook.analysis.answers import (
     Why,
 )
 from fillbook.facts.finding import Finding
+from fillbook.monitor.pidfile import Stopped
 from fillbook.sources.files.importing import ImportReport
+from fillbook.sources.liveness import MonitorHealth
 
 Row = TypeVar("Row")
 
@@ -115,6 +117,43 @@ class DailyDocument(Answer, frozen=True, kw_only=True):
     fillbook: DailyTruth
 
 
+class OpenPosition(Answer, frozen=True, kw_only=True):
+    """An open position as the monitor lists it; `size` is positive, prices per unit."""
+
+    account: str
+    venue: str
+    product_id: str
+    side: str
+    size: str
+    entry_price: str | None
+    current_price: str | None
+    current_time: str | None
+    unrealized_pnl: str | None
+    currency: str
+    opened: str | None
+
+
+class MonitorStatus(Answer, frozen=True, kw_only=True):
+    """What is open, and how the monitor is doing; `health` is null where none answers."""
+
+    seq: int
+    head: str
+    running: bool
+    pid: int | None
+    url: str | None
+    health: MonitorHealth | None
+    positions: tuple[OpenPosition, ...]
+
+
+class MonitorMetrics(Answer, frozen=True, kw_only=True):
+    """How completed trades did, per currency, and the most recent ones, oldest first."""
+
+    seq: int
+    head: str
+    totals: tuple[Performance, ...]
+    recent: tuple[TradeRow, ...]
+
+
 SHAPES: dict[str, Any] = {
     "why": Why,
     "fills": Listing[FillRow],
@@ -127,14 +166,17 @@ SHAPES: dict[str, Any] = {
     "import": ImportReport,
     "retract": Retracted,
     "verify": Verified,
+    "monitor-stop": Stopped,
+    "monitor-status": MonitorStatus,
+    "monitor-metrics": MonitorMetrics,
 }
 
 
 def schema_of(command: str) -> dict[str, Any]:
-    """Return the JSON schema of a command's answer."""
+    """Return the JSON schema of a command's answer; words are joined by a hyphen."""
     schema = msgspec.json.schema(SHAPES[command])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"fillbook {command} --json",
+        "title": f"fillbook {command.replace('-', ' ')} --json",
         **schema,
     }

@@ -7,10 +7,12 @@ the thread and every later call: fail-stop, never fail-wrong.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,8 +66,12 @@ class JournalThread:
         """Write what waits and close; returns whether everything was written in time."""
         self.drained = self._waiting.qsize()
         if self._thread.is_alive():
-            self._waiting.put(None)
-            self._thread.join(timeout_s)
+            begun_s = time.monotonic()
+            try:
+                self._waiting.put(None, timeout=timeout_s)
+            except queue.Full:
+                return False
+            self._thread.join(max(0.0, timeout_s - (time.monotonic() - begun_s)))
         return not self._thread.is_alive()
 
     async def begin(self, batch: BatchOpen) -> Resume:
@@ -87,10 +93,14 @@ class JournalThread:
 
         def task(journal: Journal, store: MarkStore) -> None:
             try:
-                done.set_result(work(journal, store))
+                result = work(journal, store)
             except BaseException as fault:  # handed to whoever asked, whatever it is
-                done.set_exception(fault)
+                # Whoever asked may have gone; the thread must see the fault all the same.
+                with contextlib.suppress(InvalidStateError):
+                    done.set_exception(fault)
                 raise
+            with contextlib.suppress(InvalidStateError):
+                done.set_result(result)
 
         while True:
             if self._fault is not None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import BookView
-from fillbook.ground.errors import FillbookError
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.ledger.following import Following
+from fillbook.ledger.ledger import Ledger
 from fillbook.marks.series import MarkStore
 from fillbook.resolve.claims import ResolveRules
 
@@ -23,10 +23,10 @@ SECOND = 1.0
 
 
 class LiveBook:
-    """Follows the journal in a thread; `told` is called there after every new view.
+    """Follows the journal in a thread; `told(view, is_new)` is called there after every look.
 
-    `nudge` says that there may be news. `fault` is what stopped it: a book that cannot be read is
-    not guessed at.
+    `nudge` says that there may be news. A look that finds none tells the same view again. `fault`
+    is what stopped it: a book that cannot be read is not guessed at.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class LiveBook:
         book: Path,
         marks: Path,
         settings: Settings,
-        told: Callable[[BookView], None],
+        told: Callable[[BookView, bool], None],
         every_s: float = SECOND,
     ) -> None:
         self._book = book
@@ -47,7 +47,7 @@ class LiveBook:
         self._first = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
         self.view: BookView | None = None
-        self.fault: FillbookError | None = None
+        self.fault: Exception | None = None
 
     def start(self) -> None:
         """Start following; the first view comes when everything is folded once."""
@@ -64,7 +64,7 @@ class LiveBook:
         return self.view
 
     def stop(self, timeout_s: float = 10.0) -> bool:
-        """Stop following; returns whether the thread ended in time."""
+        """Look once more, then stop; returns whether the thread ended in time."""
         self._stop.set()
         self._news.set()
         if self._thread.is_alive():
@@ -78,7 +78,7 @@ class LiveBook:
                 MarkStore(self._marks, readonly=True) as marks,
             ):
                 self._follow(journal, marks)
-        except FillbookError as fault:
+        except Exception as fault:  # whatever stops this thread stops the monitor, with its reason
             self.fault = fault
         finally:
             self._first.set()
@@ -86,21 +86,28 @@ class LiveBook:
     def _follow(self, journal: Journal, marks: MarkStore) -> None:
         rules = ResolveRules(strategies=self._settings.strategies.rules)
         following = Following(self._settings.fold.method, rules)
-        while not self._stop.is_set():
+        state: tuple[int, str, str] | None = None
+        is_last = False
+        while not is_last:
             self._news.wait()
             self._news.clear()
-            if self._stop.is_set():
-                return
+            is_last = self._stop.is_set()
             ledger = following.refresh(journal)
-            view = BookView(
-                lambda ledger=ledger: ledger,  # type: ignore[misc]
-                Valuer(marks, self._settings.marks.max_age_ns),
-                self._settings,
-                journal.findings,
-                seq=ledger.seq,
-                head=ledger.head,
-            )
-            self._told(view)
-            self.view = view
+            known, state = state, (ledger.seq, ledger.head, marks.version())
+            is_new = self.view is None or state != known
+            if is_new:
+                self.view = self._view_of(ledger, journal, marks)
+            assert self.view is not None
+            self._told(self.view, is_new)
             self._first.set()
             self._stop.wait(self._every_s)
+
+    def _view_of(self, ledger: Ledger, journal: Journal, marks: MarkStore) -> BookView:
+        return BookView(
+            lambda: ledger,
+            Valuer(marks, self._settings.marks.max_age_ns),
+            self._settings,
+            journal.findings,
+            seq=ledger.seq,
+            head=ledger.head,
+        )

@@ -10,9 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection
-from typing import Literal
-
-import msgspec
 
 from fillbook.facts.finding import Finding
 from fillbook.ground.clock import DAY_NS, MINUTE_NS, SECOND_NS
@@ -20,36 +17,25 @@ from fillbook.ground.live_settings import AttachSettings
 from fillbook.monitor.snapshots import SnapshotBook
 from fillbook.sources.attach import Attached, Tools, attach, check_rights, open_account, pager_of
 from fillbook.sources.faults import KeyRefusedError, SourceError
-from fillbook.sources.health import StreamHealth
+from fillbook.sources.liveness import AccountHealth, AccountState
 from fillbook.sources.pager import Pager
 from fillbook.sources.rights import insist
-from fillbook.sources.stream import AttachEstimate, BudgetUse, JournalWriter, LiveAccount
+from fillbook.sources.stream import AttachEstimate, JournalWriter, LiveAccount
 
-State = Literal["attaching", "running", "waiting", "refused"]
 Say = Callable[[str], None]
 
 LOOK_AGAIN_NS = 5 * MINUTE_NS
+OVERDUE_NS = 10 * MINUTE_NS
 RETRY_FIRST_NS = 5 * SECOND_NS
 RETRY_MOST_NS = 5 * MINUTE_NS
 
 
-class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How one attached account is doing, for `/healthz`, `status` and the metrics."""
-
-    venue: str
-    account: str
-    label: str
-    state: State
-    fault: str | None
-    streams: tuple[StreamHealth, ...]
-    usage: tuple[BudgetUse, ...]
-    open_positions: int
-    position_calls: int
-    last_poll_ns: int | None
-
-
 class AccountPuller:
-    """One [[attach]] entry, from the first question to the last."""
+    """One [[attach]] entry, from the first question to the last.
+
+    Fills are pulled at least every `detect_ns`, positions are looked at every `poll_ns`. `known`
+    returns the instruments an account has in the book; `pulled` is called when there is news.
+    """
 
     def __init__(
         self,
@@ -57,6 +43,7 @@ class AccountPuller:
         tools: Tools,
         writer: JournalWriter,
         *,
+        detect_ns: int,
         poll_ns: int,
         known: Callable[[str], Collection[str]],
         pulled: Callable[[], None],
@@ -66,6 +53,7 @@ class AccountPuller:
         self._settings = settings
         self._pace = tools.pace
         self._writer = writer
+        self._detect_ns = detect_ns
         self._poll_ns = poll_ns
         self._known = known
         self._pulled = pulled
@@ -73,8 +61,9 @@ class AccountPuller:
         self._attached: Attached | None = None
         self._pagers: dict[str, Pager] = {}
         self._nudged: set[str] = set()
+        self._looked_ticks: dict[str, int] = {}
         self._wake = asyncio.Event()
-        self._state: State = "attaching"
+        self._state: AccountState = "attaching"
         self._fault: str | None = None
         self._snapshots = SnapshotBook(self.account, writer)
         self._last_poll_ns: int | None = None
@@ -93,7 +82,23 @@ class AccountPuller:
             open_positions=len(self._snapshots.open_positions),
             position_calls=self._snapshots.calls,
             last_poll_ns=self._last_poll_ns,
+            overdue=self._overdue(),
         )
+
+    def _overdue(self) -> tuple[str, ...]:
+        states = {pager.health.state for pager in self._pagers.values()}
+        if self._state != "running" or "catching up" in states:
+            return ()
+        late_ticks = self._pace.ticks_ns() - OVERDUE_NS
+        return tuple(name for name, pager in self._pagers.items() if pager.due_ns < late_ticks)
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Say whether nothing more of the past is on its way: all is pulled, or nothing can be."""
+        if self._state != "running":
+            return self._state != "attaching"
+        states = [pager.health.state for pager in self._pagers.values()]
+        return not {"new", "catching up"}.intersection(states)
 
     def findings(self) -> list[Finding]:
         """Return what a person should know about this source now."""
@@ -162,18 +167,29 @@ class AccountPuller:
             due = [
                 pager
                 for name, pager in self._pagers.items()
-                if name in self._nudged or pager.due_ns <= now
+                if name in self._nudged or self._due_ticks(pager) <= now
             ]
             for pager in sorted(due, key=lambda p: p.stream.name not in self._nudged):
                 self._nudged.discard(pager.stream.name)
-                brought = await pager.pull()
+                brought = await pager.pull(background=pager.health.state == "new")
+                self._looked_ticks[pager.stream.name] = self._pace.ticks_ns()
                 if brought.new:
                     self._pulled()
             if not due:
                 await self._sleep_until_due()
 
+    def _due_ticks(self, pager: Pager) -> int:
+        """Return when to pull a stream; one with fills not later than new trades are looked for.
+
+        A stream that failed waits as long as its pager says.
+        """
+        if "fills" not in pager.stream.components or pager.health.state != "running":
+            return pager.due_ns
+        looked_ticks = self._looked_ticks.get(pager.stream.name, 0)
+        return min(pager.due_ns, looked_ticks + self._detect_ns)
+
     async def _sleep_until_due(self) -> None:
-        next_due = min((pager.due_ns for pager in self._pagers.values()), default=0)
+        next_due = min((self._due_ticks(pager) for pager in self._pagers.values()), default=0)
         wait_ns = max(SECOND_NS // 20, next_due - self._pace.ticks_ns())
         resting = asyncio.ensure_future(self._pace.rest(min(wait_ns, MINUTE_NS)))
         waking = asyncio.ensure_future(self._wake.wait())
@@ -208,8 +224,8 @@ class AccountPuller:
         """Find streams of instruments traded for the first time; look at the key once a day."""
         checked_ns = self._pace.ticks_ns()
         while True:
-            await self._pace.rest(LOOK_AGAIN_NS)
             try:
+                # At once: until it was attached, nobody knew whose instruments to look up.
                 await self._discover()
                 if self._pace.ticks_ns() - checked_ns >= DAY_NS:
                     insist(await check_rights(self.account, self._settings), self.account.label)
@@ -220,6 +236,7 @@ class AccountPuller:
                 raise
             except SourceError as fault:
                 self._wait_out(fault)
+            await self._pace.rest(LOOK_AGAIN_NS)
 
     async def _discover(self) -> None:
         known = (*self._known(self.account.account), *self._settings.symbols)

@@ -8,43 +8,52 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from fillbook.analysis.daily import DailyRecord
 from fillbook.analysis.summary import daily
 from fillbook.analysis.view import BookView
 from fillbook.ground.clock import DAY_NS, MINUTE_NS, day_of, day_start_ns
-from fillbook.publish.daily import to_log_line, write_all
+from fillbook.publish.daily import files_of, is_nested, to_json, to_log_line, write_daily
 
 # Funding of midnight and late fills come within minutes.
 SETTLE_NS = 2 * MINUTE_NS
+LOOK_AGAIN_NS = 5 * MINUTE_NS
 MOST_DAYS = 31
 
 Say = Callable[[str], None]
 
 
 class DailySchedule:
-    """Writes each finished day once, and again when it changed; files under `folder`."""
+    """Writes each finished day once, and again when it changed; files under `folder`.
+
+    What was written before this start is known from the files themselves.
+    """
 
     def __init__(self, folder: Path, say: Say, most_days: int = MOST_DAYS) -> None:
         self._folder = folder
         self._say = say
         self._most_days = most_days
-        self._told: dict[tuple[str, str, str], DailyRecord] = {}
-        self._seq = -1
-        self._last_day: str | None = None
+        self._looked_ns = 0
+        self._state: tuple[str, int] | None = None
 
     def run(self, view: BookView, now_ns: int) -> list[Path]:
         """Write what is due; returns the files that were written or rewritten.
 
-        After downtime the days missed are caught up, at most `most_days` back.
+        After downtime the days missed are caught up, at most `most_days` back. Whether late facts
+        changed an older day is looked at every few minutes.
         """
         last = day_of(now_ns - SETTLE_NS - DAY_NS)
-        if (last, view.seq) == (self._last_day, self._seq):
+        state = (last, view.seq)
+        is_same_day = self._state is not None and self._state[0] == last
+        if state == self._state or (is_same_day and now_ns - self._looked_ns < LOOK_AGAIN_NS):
             return []
         written: list[Path] = []
         for day in self._days(view, last):
             written += self._write(daily(view, day))
-        self._last_day, self._seq = last, view.seq
+        self._state, self._looked_ns = state, now_ns
         return written
 
     def _days(self, view: BookView, last: str) -> Iterator[str]:
@@ -58,23 +67,39 @@ class DailySchedule:
             yield day_of(start)
 
     def _write(self, records: Sequence[DailyRecord]) -> list[Path]:
-        changed = [record for record in records if self._is_news(record)]
-        if not changed:
-            return []
         paths: list[Path] = []
-        for files in write_all(records, self._folder):
+        nested = is_nested(records)
+        for record in records:
+            known = _read(files_of(record, self._folder, nested=nested).json)
+            revision = 0 if known is None else _revision_of(known)
+            if known is not None:
+                same = msgspec.structs.replace(record, revision=revision)
+                if _figures(known) == _figures(msgspec.json.decode(to_json(same))):
+                    continue
+                revision += 1
+            record = msgspec.structs.replace(record, revision=revision)
+            files = write_daily(record, self._folder, nested=nested)
             paths += [files.json, files.csv]
-        for record in changed:
-            self._told[record.day, record.account, record.currency] = record
-            self._say(to_log_line(record))
+            again = f" (revision {revision})" if revision else ""
+            self._say(f"{to_log_line(record)}{again}")
         return paths
 
-    def _is_news(self, record: DailyRecord) -> bool:
-        known = self._told.get((record.day, record.account, record.currency))
-        return known is None or _figures(known) != _figures(record)
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return a daily file as it was written; None where there is none that can be read."""
+    try:
+        known = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return None
+    return known if isinstance(known, dict) else None
 
 
-def _figures(record: DailyRecord) -> tuple[object, ...]:
-    """Return what the record says about the day, not about the state of the book."""
-    skipped = ("seq", "head", "revision", "book")
-    return tuple(getattr(record, n) for n in record.__struct_fields__ if n not in skipped)
+def _revision_of(known: dict[str, Any]) -> int:
+    truth = known.get("fillbook")
+    revision = truth.get("revision") if isinstance(truth, dict) else None
+    return revision if isinstance(revision, int) else 0
+
+
+def _figures(known: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file says about the day, not about the state of the book."""
+    return {name: told for name, told in known.items() if name != "fillbook"}

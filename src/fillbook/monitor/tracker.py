@@ -12,35 +12,47 @@ from decimal import Decimal
 from fillbook.analysis.answers import TradeRow
 from fillbook.analysis.summary import trades
 from fillbook.analysis.view import BookView, Query
+from fillbook.ground.clock import HOUR_NS, parse_ns
 
 _DOLLARS = frozenset({"USD", "USDC", "USDT", "USDH", "BUSD", "FDUSD"})
+# A fill may reach the book after prices and fills that are later than it.
+LATE_NS = HOUR_NS
 
 
 class Tracker:
     """Follows the open trades from view to view; `feed` returns the lines to print.
 
-    `tracked` and `pending` hold trade ids; with a cap further trades wait their turn in order.
+    `tracked` and `pending` hold the open trades by id; with a cap, further ones wait their turn in
+    order. Trades that closed before `since_ns` and were never seen open are history, and untold.
     """
 
-    def __init__(self, max_concurrent: int | None = None) -> None:
+    def __init__(self, since_ns: int, max_concurrent: int | None = None) -> None:
         self._cap = max_concurrent
-        self._seen_until_ns: int | None = None
-        self._names: dict[str, str] = {}
+        self._since_ns = since_ns
+        self._told: dict[str, int] = {}
         self.tracked: dict[str, TradeRow] = {}
         self.pending: dict[str, TradeRow] = {}
+        self._remembered: dict[str, TradeRow] = {}
         self.completed = 0
+
+    def remember(self, view: BookView) -> None:
+        """Take in the trades that an earlier run left open, without a word."""
+        rows = trades(view, Query(since_ns=view.end_ns + 1))
+        self._remembered = {row.trade_id: row for row in rows if row.final_status == "open"}
 
     def feed(self, view: BookView) -> list[str]:
         """Take in a newer view and say what changed since the last one."""
-        rows = trades(view, Query(since_ns=self._seen_until_ns))
-        opened = {row.trade_id: row for row in rows if row.final_status == "open"}
-        closed = {row.trade_id: row for row in rows if row.final_status == "completed"}
-        first = self._seen_until_ns is None
-        lines: list[str] = []
-        if not first:
-            lines += self._ended(closed, opened)
-        lines += self._begun(opened)
-        self._seen_until_ns = view.end_ns + 1 if view.end_ns else None
+        opened, closed = _split(trades(view, Query(since_ns=view.end_ns - LATE_NS)))
+        watched = self._remembered | self.tracked | self.pending
+        missing = [row for name, row in watched.items() if name not in opened | closed]
+        if missing:
+            # Closed by fills that are long past, which only now came into the book.
+            since_ns = min(parse_ns(row.entry_time) for row in missing)
+            _, long_past = _split(trades(view, Query(since_ns=since_ns)))
+            closed |= {name: row for name, row in long_past.items() if name in watched}
+        lines = self._ended(closed, opened) + self._begun(opened)
+        self._remembered.clear()
+        self._told = {n: ns for n, ns in self._told.items() if ns > view.end_ns - 2 * LATE_NS}
         return lines
 
     def _begun(self, opened: dict[str, TradeRow]) -> list[str]:
@@ -48,23 +60,30 @@ class Tracker:
         for name, row in opened.items():
             if name in self.tracked:
                 self.tracked[name] = row
-            elif name not in self.pending:
+            elif name in self.pending:
                 self.pending[name] = row
-                self._names[name] = name_of(row)
-                lines.append(f"🔔 New trade detected: {self._names[name]}")
+            else:
+                self.pending[name] = row
+                if name not in self._remembered:
+                    lines.append(f"🔔 New trade detected: {name_of(row)}")
         while self.pending and (self._cap is None or len(self.tracked) < self._cap):
             name = next(iter(self.pending))
             self.tracked[name] = self.pending.pop(name)
-            lines.append(f"✅ Started tracking trade: {self._names[name]}")
+            lines.append(f"✅ Started tracking trade: {name_of(self.tracked[name])}")
         return lines
 
     def _ended(self, closed: dict[str, TradeRow], opened: dict[str, TradeRow]) -> list[str]:
         lines = []
         for name, row in closed.items():
+            closed_ns = parse_ns(row.exit_time or row.entry_time)
+            was_seen = name in self.tracked or name in self.pending or name in self._remembered
+            if name in self._told or not (was_seen or closed_ns >= self._since_ns):
+                continue
             # A trade that opened and closed between two views was never seen open.
-            if name not in self.tracked and name not in self.pending:
+            if not was_seen:
                 lines.append(f"🔔 New trade detected: {name_of(row)}")
             self._forget(name)
+            self._told[name] = closed_ns
             self.completed += 1
             lines.append(f"📊 Trade completed: {name_of(row)} | PnL: {pnl_of(row)}")
         for name in [*self.tracked, *self.pending]:
@@ -76,6 +95,15 @@ class Tracker:
     def _forget(self, name: str) -> None:
         self.tracked.pop(name, None)
         self.pending.pop(name, None)
+
+
+def _split(rows: Iterable[TradeRow]) -> tuple[dict[str, TradeRow], dict[str, TradeRow]]:
+    """Return the open and the closed trades by id."""
+    opened: dict[str, TradeRow] = {}
+    closed: dict[str, TradeRow] = {}
+    for row in rows:
+        (opened if row.final_status == "open" else closed)[row.trade_id] = row
+    return opened, closed
 
 
 def name_of(row: TradeRow) -> str:
@@ -108,6 +136,6 @@ def money(amount: str, currency: str) -> str:
     return f"{value:,f} {currency}"
 
 
-def open_lines(rows: Iterable[TradeRow]) -> list[str]:
-    """Say in one line each which trades were open when the monitor stopped."""
-    return [f"  still open: {name_of(row)} since {row.entry_time}" for row in rows]
+def open_names(rows: Iterable[TradeRow]) -> tuple[str, ...]:
+    """Name the trades of some rows, each with its beginning."""
+    return tuple(f"{name_of(row)} since {row.entry_time}" for row in rows)

@@ -206,11 +206,8 @@ def write_daily(record: DailyRecord, out_dir: Path, *, nested: bool = False) -> 
     currency. Each file is replaced whole or not at all, so a crash leaves the old or the new one.
     Raises FillbookError naming the path that cannot be written.
     """
-    folder = out_dir
-    if nested:
-        folder = out_dir / _folder_name(record.account) / _folder_name(record.currency)
-    stem = f"daily_summary_{record.day}"
-    files = DailyFiles(folder / f"{stem}.json", folder / f"{stem}.csv")
+    files = files_of(record, out_dir, nested=nested)
+    folder = files.json.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _replace(files.json, to_json(record))
@@ -224,10 +221,24 @@ def write_daily(record: DailyRecord, out_dir: Path, *, nested: bool = False) -> 
     return files
 
 
+def files_of(record: DailyRecord, out_dir: Path, *, nested: bool = False) -> DailyFiles:
+    """Return where the files of a record are, or would be."""
+    folder = out_dir
+    if nested:
+        folder = out_dir / _folder_name(record.account) / _folder_name(record.currency)
+    stem = f"daily_summary_{record.day}"
+    return DailyFiles(folder / f"{stem}.json", folder / f"{stem}.csv")
+
+
+def is_nested(records: Iterable[DailyRecord]) -> bool:
+    """Say whether one day's records need folders: there is more than one account or currency."""
+    return len({(record.account, record.currency) for record in records}) > 1
+
+
 def write_all(records: Iterable[DailyRecord], out_dir: Path) -> list[DailyFiles]:
     """Write the files of one day's records; each account and currency apart."""
     day = list(records)
-    nested = len({(record.account, record.currency) for record in day}) > 1
+    nested = is_nested(day)
     return [write_daily(record, out_dir, nested=nested) for record in day]
 
 

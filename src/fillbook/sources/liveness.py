@@ -19,6 +19,7 @@ class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
     """One attached account at one moment; `account` is empty until the venue told who it is.
 
     `position_calls` counts how often positions were asked for since the start, once a poll.
+    `overdue` names streams whose pull should have happened long ago.
     """
 
     venue: str
@@ -31,6 +32,7 @@ class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
     open_positions: int
     position_calls: int
     last_poll_ns: int | None
+    overdue: tuple[str, ...] = ()
 
 
 class MonitorHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,106 @@
+"""`fillbook monitor start` and `stop`: the program around the monitor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from fillbook.cli.opening import Place, find
+from fillbook.cli.page import print_json
+from fillbook.ground.errors import ConfigError, FillbookError
+from fillbook.monitor.logs import close_log, open_log
+from fillbook.monitor.pidfile import Farewell, PidFile, stop_holder
+from fillbook.monitor.service import Monitor
+from fillbook.monitor.token import push_token
+from fillbook.sources.redact import EVERYWHERE
+
+_log = logging.getLogger("fillbook.monitor")
+
+
+def pid_path(place: Place) -> Path:
+    """Return where the pid file of a book's monitor is; a relative name is beside the book."""
+    return place.book.parent / place.settings.monitor.pid_file
+
+
+def run_monitor(book: Path | None, port: int | None) -> int:
+    """Run the monitor until it is told to stop; return the exit status."""
+    place = _placed(find(book), port)
+    say("🔍 Starting Live Trade Monitor\n")
+    with PidFile(pid_path(place), place.book) as pid_file:
+        log = open_log(place.book.parent / place.settings.monitor.log_dir)
+        try:
+            farewell = asyncio.run(_run(place, pid_file))
+        except FillbookError as fault:
+            _log.error("%s", fault)
+            raise
+        finally:
+            close_log(log)
+    for line in farewell.lines():
+        say(line)
+    return 1 if farewell.fault else 0
+
+
+def stop_monitor(book: Path | None, json: bool) -> None:
+    """Stop the monitor of a book and say how it ended."""
+    stopped = stop_holder(pid_path(find(book)))
+    if json:
+        print_json(stopped)
+        return
+    for line in stopped.farewell.lines() if stopped.farewell else ():
+        print(line)
+    if stopped.was_forced:
+        print("✓ Monitor ended by force: it did not stop in 10 s; the book is unharmed")
+    elif stopped.farewell is None:
+        print(f"✓ Monitor stopped (process {stopped.holder.pid})")
+
+
+def say(line: str) -> None:
+    """Print a line at once, cleaned of secrets, and log it; a closed terminal stops nothing."""
+    clean = EVERYWHERE.clean(line)
+    if clean.strip():
+        _log.info("%s", clean.strip())
+    with contextlib.suppress(OSError, ValueError):
+        print(clean, flush=True)
+
+
+async def _run(place: Place, pid_file: PidFile) -> Farewell:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for which in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(which, stop.set)
+    monitor = Monitor(place.book, place.settings, place.book.parent, say)
+    token = push_token(place.settings.monitor, os.environ)
+    running = asyncio.create_task(monitor.run(stop, pid_file, token=token))
+    await asyncio.wait([running], timeout=0.5)
+    if not running.done():
+        say("\nMonitor is running (Ctrl+C or `fillbook monitor stop` ends it).")
+        say("Use `fillbook monitor status` to check status\n")
+    await asyncio.wait([running, asyncio.create_task(stop.wait())], return_when="FIRST_COMPLETED")
+    if not running.done():
+        say("\nStopping the monitor…")
+    return await running
+
+
+def _placed(place: Place, port: int | None) -> Place:
+    """Check where everything would go, and take the port that was asked for."""
+    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        place.book.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise ConfigError(
+            f"nothing can be written here: {fault.strerror}",
+            str(place.book.parent),
+            "choose another folder with --book PATH",
+        ) from fault
+    if port is None:
+        return place
+    monitor = msgspec.structs.replace(place.settings.monitor, port=port)
+    return Place(place.book, msgspec.structs.replace(place.settings, monitor=monitor))
