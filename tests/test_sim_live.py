@@ -87,6 +87,15 @@ def test_another_seed_and_no_hash_seed_makes_another_world() -> None:
     assert printed[0] == printed[1] != printed[2]
 
 
+def test_an_instant_is_included_and_the_next_is_not(all_on: LiveWorld) -> None:
+    fill = all_on.fills(SWING)[0]
+    world = LiveWorld(11, plan=FaultPlan.all_on(11))
+    world.advance_to(fill.ts_ms * 1_000_000 - 1)
+    assert world.fills(SWING) == []
+    world.advance_to(fill.ts_ms * 1_000_000)
+    assert world.fills(SWING)[0] == fill
+
+
 def test_events_come_in_time_order_and_tell_everything(all_on: LiveWorld) -> None:
     times = [event.ts_ms for event in all_on.events]
     assert times == sorted(times)
@@ -170,7 +179,9 @@ def test_each_trading_fault_alone_is_counted_and_leaves_its_trace(name: str) -> 
     fills = world.truth().fills
     plain = _lived(6, 1).truth()
     traces = {
-        "flip": any(f.strategy == "fate" and f.start_position * f.signed < 0 for f in fills),
+        "flip": any(
+            f.strategy == "fate" and f.start_position + f.moved == -f.start_position for f in fills
+        ),
         "adl": any(f.cause == "adl" and f.fee == 0 for f in fills),
         "liquidation": any(f.cause == "liquidation" and f.liquidated == f.account for f in fills),
         "settlement": any(f.cause == "settlement" and f.px == f.mark_px for f in fills),
@@ -190,10 +201,29 @@ def test_a_liquidation_takes_the_orders_with_it() -> None:
     assert gone and all(not order.is_open for order in gone)
 
 
+def test_reduce_only_orders_only_reduce() -> None:
+    world = _lived(7, 3, "adl", "liquidation", often={"adl": 300, "liquidation": 100})
+    reducing = [f for account in (HEDGE, SWING) for f in world.fills(account) if f.reduce_only]
+    for fill in reducing:
+        after = fill.start_position + fill.moved
+        assert after * fill.start_position >= 0 and abs(after) < abs(fill.start_position)
+    orders = {o.order_id: o for account in (HEDGE, SWING) for o in world.orders(account)}
+    cut_short = [f for f in reducing if f.cause is None and f.qty < orders[f.order_id].qty]
+    assert cut_short and any(o.reason == "reduceOnlyCanceled" for o in orders.values())
+
+
 def test_a_correction_undoes_the_fill_and_what_it_did() -> None:
     world = _lived(6, 3, "correction", often={"correction": 500})
     desk = world.desk(COINBASE_BOT)
     assert {one.replacement is None for one in desk.corrections} == {True, False}
+    held = {p.market.symbol: p.qty for p in world.positions(COINBASE_BOT)}
+    truth = world.truth(COINBASE_BOT)
+    assert held == {symbol: qty for (_, symbol, _), qty in truth.positions.items()}
+    whole = {symbol: Decimal(0) for symbol in held}
+    for fill in world.fills(COINBASE_BOT):
+        if fill.market.symbol in whole:
+            whole[fill.market.symbol] += fill.moved
+    assert held != whole, "what was undone is missing from the position"
     stands = {(f.fill_id, f.px) for f in world.truth(COINBASE_BOT).fills}
     for one in desk.corrections:
         assert (one.target.fill_id, one.target.px) not in stands

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import ClientConnection, connect
 
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
@@ -188,8 +188,10 @@ def test_the_limit_turns_away_tells_what_is_used_and_bans_who_goes_on() -> None:
         assert venue.impatient == 4 and venue.limiter.bans == 1
         venue.clock.step(119 * SECOND_NS)
         assert client.get("/one/1/now").status_code == 418
+        assert venue.impatient == 5
         venue.clock.step(2 * SECOND_NS)
         assert client.get("/one/1/now").status_code == 200
+        assert venue.impatient == 5, "this one has waited"
 
 
 def test_a_sliding_window_forgets_as_it_goes() -> None:
@@ -371,6 +373,24 @@ def test_each_stream_fault_is_heard_and_counted() -> None:
         assert heard.count(heard[0]) == 41
     with listening("ws_mixed_batch") as (_, _, heard):
         assert len(json.loads(heard[0])["told"]["several"]) == whole
+
+
+def test_a_client_that_says_nothing_is_closed_in_good_order() -> None:
+    with (
+        stall(idle_ns=MINUTE_NS) as (venue, _),
+        connect(venue.ws_url + "/ws") as idle,
+        connect(venue.ws_url + "/ws") as alive,
+    ):
+        idle.recv(timeout=3)
+        alive.recv(timeout=3)
+        for _ in range(3):
+            venue.clock.step(30 * SECOND_NS)
+            alive.send('"here"')
+            assert json.loads(alive.recv(timeout=3)) == {"echo": "here"}
+            venue.settle()
+        with pytest.raises(ConnectionClosedOK):
+            idle.recv(timeout=3)
+        assert _heard(alive) == []
 
 
 def test_a_dropped_stream_has_no_closing_frame() -> None:

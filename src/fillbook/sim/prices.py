@@ -129,8 +129,10 @@ class Quotes:
         """
         goal = int(px * NANO)
         minute_ms = since_ms - since_ms % MINUTE_MS
+        there = self.nano(minute_ms)
         for here_ms in range(minute_ms, until_ms, MINUTE_MS):
-            ends = self.nano(here_ms), self.nano(here_ms + MINUTE_MS)
+            ends = there, self.nano(here_ms + MINUTE_MS)
+            there = ends[1]
             # Inside a minute the path is straight: it gets there only if one end does.
             if (min(ends) > goal) if down else (max(ends) < goal):
                 continue

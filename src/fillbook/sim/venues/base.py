@@ -40,10 +40,13 @@ class VenueServer:
     """One simulated venue on a loopback port, over a live world.
 
     Time is the clock's: every request first lets the world advance to it. `patience_s` bounds in
-    real seconds how long a stall or a slow reply may take. The record says what a test wants to
-    know: `seen`, `violations` (requests that are no listed read), `impatient` (requests that came
-    before a Retry-After was over), `served` (row keys that left in whole replies, by stream) and
-    the limiter's figures. Used as a context manager, it is up inside and down after.
+    real seconds how long a stall or a slow reply may take; a stream on which the client says
+    nothing for `idle_ns` of simulated time is closed, None = never. Used as a context manager, a
+    venue is up inside and down after.
+
+    The record says what a test wants to know: `seen`, `violations` (requests that are no listed
+    read), `impatient` (requests that came before a Retry-After was over), `served` (row keys that
+    left in whole replies, by stream), and the limiter's figures.
 
     Subclasses set `venue`, `limit` and `capable` (the faults that make sense there), and define
     `reads`; streams are `heard` and `frames`. What `reads` needs they set before they call
@@ -63,12 +66,14 @@ class VenueServer:
         keys: Iterable[Key] = (),
         patience_s: float = 1.0,
         burst_frames: int = 5_000,
+        idle_ns: int | None = None,
     ) -> None:
         self.world = world
         self.clock = clock
         self.plan = plan or FaultPlan(world.seed)
         self.keys = {key.name: key for key in keys}
         self.patience_s = patience_s
+        self.idle_ns = idle_ns
         self.limiter = Limiter(self.limit)
         self.pages = Pages(self.plan)
         self.seen: list[Seen] = []

@@ -81,11 +81,14 @@ class HyperliquidServer(VenueServer):
         agents: Mapping[str, str] | None = None,
         patience_s: float = 1.0,
         burst_frames: int = 5_000,
+        idle_ns: int | None = None,
     ) -> None:
         self.page_rows = page_rows
         self.horizon_rows = horizon_rows
         self.agents = dict(agents or {})
-        super().__init__(world, clock, plan, patience_s=patience_s, burst_frames=burst_frames)
+        super().__init__(
+            world, clock, plan, patience_s=patience_s, burst_frames=burst_frames, idle_ns=idle_ns
+        )
 
     def reads(self) -> Sequence[Read]:
         """Return the listed requests; all are POST /info, told apart by their type."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ class Line:
     """One open stream. `told` is the venue's notebook: subscriptions, keys, sequence numbers.
 
     `position` is how many of the world's events lie behind it: none from before it was opened are
-    told.
+    told. `heard_ns` is when the client last said something.
     """
 
     def __init__(self, socket: WebSocket, transport: asyncio.Transport) -> None:
@@ -34,6 +35,7 @@ class Line:
         self.query: Mapping[str, str] = dict(socket.query_params)
         self.told: dict[str, Any] = {}
         self.position = 0
+        self.heard_ns = 0
         self.silent = False
         self.over = False
         self.held: object | None = None
@@ -52,6 +54,12 @@ class Line:
             self.drop()  # a client that does not read must not hold up the others
         except (WebSocketDisconnect, RuntimeError):
             self.over = True
+
+    async def close(self, code: int = 1000) -> None:
+        """End the connection in good order."""
+        self.over = True
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await self._socket.close(code)
 
     def drop(self) -> None:
         """End the connection without a closing frame."""
@@ -78,6 +86,7 @@ class Streams:
                 await socket.close(1008)
                 return
             while not line.over:
+                line.heard_ns = self._venue.clock.now_ns()
                 text = await socket.receive_text()
                 await self._venue.heard(line, json.loads(text))
         except (WebSocketDisconnect, json.JSONDecodeError):
@@ -104,6 +113,10 @@ class Streams:
             until = self._catch_up()
             accounts = set(world.accounts(self._venue.venue))
             for line in list(self._lines):
+                idle_ns = self._venue.clock.now_ns() - line.heard_ns
+                if self._venue.idle_ns is not None and idle_ns > self._venue.idle_ns:
+                    await line.close()
+                    continue
                 events = world.events[line.position : until]
                 line.position = until
                 ours = [event for event in events if event.account in accounts]
