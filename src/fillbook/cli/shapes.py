@@ -17,6 +17,7 @@ from fillbook.analysis.answers import (
     Why,
 )
 from fillbook.facts.finding import Finding
+from fillbook.journal.backup import Copied
 from fillbook.monitor.pidfile import Stopped
 from fillbook.sources.files.importing import ImportReport
 from fillbook.sources.liveness import MonitorHealth
@@ -166,6 +167,8 @@ SHAPES: dict[str, Any] = {
     "import": ImportReport,
     "retract": Retracted,
     "verify": Verified,
+    "backup": Copied,
+    "restore": Copied,
     "monitor-stop": Stopped,
     "monitor-status": MonitorStatus,
     "monitor-metrics": MonitorMetrics,

@@ -155,6 +155,30 @@ class Database:
             raise
         return cls(path, connection)
 
+    def copy_to(self, path: Path) -> None:
+        """Copy one consistent state into a new file, whoever writes meanwhile; whole or not."""
+        fresh = path.with_name(f".{path.name}.{os.getpid()}.copy")
+        try:
+            target = sqlite3.connect(fresh, isolation_level=None)
+            try:
+                self._connection.backup(target)
+                target.execute("PRAGMA journal_mode=DELETE")
+            finally:
+                target.close()
+            _publish(fresh, path)
+        except FAULTS as fault:
+            raise translate(fault, path) from fault
+        except FileExistsError:
+            raise InputError(
+                "there is already a file of this name", str(path), "choose another name"
+            ) from None
+        except OSError as fault:
+            raise BookReadOnlyError(
+                f"the copy cannot be made: {fault.strerror}", str(path), "choose another folder"
+            ) from fault
+        finally:
+            fresh.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close the connection; the last one to close folds the WAL into the book."""
         try:

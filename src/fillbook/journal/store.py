@@ -213,6 +213,10 @@ class Journal:
             text=texts[at] if at < len(texts) else "",
         )
 
+    def copy_to(self, path: str | Path) -> None:
+        """Copy the book as it stands now into a new file, while others go on writing."""
+        self._file.copy_to(Path(path).resolve())
+
     def verify(
         self, reparse: Reparse | None = None, progress: Progress | None = None
     ) -> list[Finding]:

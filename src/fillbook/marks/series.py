@@ -165,6 +165,19 @@ class MarkStore:
         px, scale = _on_one_scale(columns[:, 1], columns[:, 2])
         return Series(np.ascontiguousarray(columns[:, 0]), px, scale)
 
+    def copy_to(self, path: str | Path) -> None:
+        """Copy one consistent state into a new file; nothing where there are no marks yet."""
+        target = Path(path)
+        self._query("SELECT 1")
+        if self._connection is None:
+            return
+        with self._plain_faults():
+            other = sqlite3.connect(target, isolation_level=None)
+            try:
+                self._connection.backup(other)
+            finally:
+                other.close()
+
     def instruments(self) -> list[tuple[str, str]]:
         """List (venue, instrument) of everything that has marks, sorted."""
         return self._query(
