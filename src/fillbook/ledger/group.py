@@ -70,10 +70,13 @@ class GroupLedger:
         columns, hasher = self.columns, hashlib.sha256()
         told = (columns.key, columns.contract, columns.terms, columns.books, columns.assets)
         hasher.update(repr(told).encode())
-        hasher.update("\n".join(columns.event_key).encode())
+        told_of = (columns.fill_id, columns.order_id, columns.decision_id, columns.exit_reason)
+        for texts in (columns.event_key, *told_of):
+            hasher.update("\n".join("\0" if text is None else text for text in texts).encode())
         events, flows = columns.events, self.books.outputs
         for array in (
             *(columns.ts_ns, columns.foreign, columns.foreign_amount, columns.traits),
+            *(columns.price, columns.traded_qty, columns.venue_pnl, events.flags),
             *(events.kind, events.book, events.qty, events.px, events.fee, events.amount),
             *(flows.realised, flows.funding, flows.flags, flows.trade_close, flows.trade_open),
             *(self.venue.outputs.realised, self.venue.outputs.position_after),
