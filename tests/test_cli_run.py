@@ -331,6 +331,22 @@ def test_daily_prints_the_log_line_and_writes_the_two_files(folder: Path, tmp_pa
     assert listed["rows"] == [document]
 
 
+def test_a_day_written_again_after_a_late_fact_is_the_next_revision(tmp_path: Path) -> None:
+    first, *rest = FILLS.splitlines(keepends=True)
+    late = [row for row in rest if row.startswith("2026-01-07T09:30")]
+    book = book_of(tmp_path, "".join([first, *(row for row in rest if row not in late)]))
+    ask = ("daily", "2026-01-07", "--out", "days", "--json")
+    (before,) = fillbook(book, *ask).json["rows"]
+    assert (before["fillbook"]["revision"], before["trades"]["total"]) == (0, 0)
+    again = fillbook(book, *ask)
+    assert "nothing new in" in again.err
+    book_of(tmp_path, "".join([first, *late]))
+    (after,) = fillbook(book, *ask).json["rows"]
+    assert (after["fillbook"]["revision"], after["trades"]["total"]) == (1, 1)
+    written = tmp_path / "days" / "daily_summary_2026-01-07.json"
+    assert json.loads(written.read_text(encoding="utf-8")) == after
+
+
 def test_parts_of_an_answer_are_named(folder: Path) -> None:
     why = fillbook(folder, "why", "--by", "strategy", "--json").json
     assert [(part["value"], part["n_fills"]) for part in why["by"]] == [("maker", 1), ("trend", 5)]

@@ -262,3 +262,67 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         write_daily(V10, blocked / "daily")
     assert str(blocked) in caught.value.where
     assert caught.value.next_step
+
+
+# --- written again ------------------------------------------------------------------------------
+
+
+def later(record: DailyRecord, **changed: Any) -> DailyRecord:
+    """The same day as a book that has grown since would tell it."""
+    return msgspec.structs.replace(record, seq=record.seq + 7, head="cd34", revision=0, **changed)
+
+
+def test_a_day_without_new_figures_is_left_alone_byte_for_byte(tmp_path: Path) -> None:
+    first = write_daily(V10, tmp_path)
+    before = first.json.read_bytes(), first.csv.read_bytes(), first.json.stat().st_mtime_ns
+    again = write_daily(later(V10), tmp_path)
+    assert (again.changed, again.revision) == (False, 1)
+    assert before == (
+        first.json.read_bytes(),
+        first.csv.read_bytes(),
+        first.json.stat().st_mtime_ns,
+    )
+
+
+def test_new_figures_are_the_next_revision_of_the_file(tmp_path: Path) -> None:
+    write_daily(msgspec.structs.replace(V10, revision=0), tmp_path)
+    dearer = later(V10, fees=6 * ONE, net=79 * ONE)
+    for revision in (1, 1):
+        files = write_daily(dearer, tmp_path)
+        assert files.revision == revision
+        assert files.json.read_bytes() == to_json(msgspec.structs.replace(dearer, revision=1))
+        assert files.csv.read_bytes() == to_csv(dearer)
+    assert not files.changed
+    back = write_daily(later(V10), tmp_path)
+    assert (back.changed, back.revision) == (True, 2)
+    document = json.loads(back.json.read_bytes())
+    assert document["fillbook"] == {"book": "b00c", "seq": 49, "head": "cd34", "revision": 2}
+    assert document["costs"]["fees_paid"] == 5.0
+
+
+def test_another_book_supersedes_the_file_even_with_the_same_figures(tmp_path: Path) -> None:
+    write_daily(V10, tmp_path)
+    files = write_daily(later(V10, book="other"), tmp_path)
+    assert (files.changed, files.revision) == (True, 2)
+    assert json.loads(files.json.read_bytes())["fillbook"]["book"] == "other"
+
+
+def test_a_lost_half_is_written_again_under_the_same_revision(tmp_path: Path) -> None:
+    files = write_daily(V10, tmp_path)
+    before = files.json.read_bytes()
+    for content in (None, b"date\n2026-01-01\n"):
+        files.csv.unlink() if content is None else files.csv.write_bytes(content)
+        again = write_daily(later(V10), tmp_path)
+        assert (again.changed, again.revision) == (True, 1)
+        assert files.csv.read_bytes() == to_csv(V10)
+    assert files.json.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"date": "2026-01-01"}', b'{"fillbook": 3}']
+)
+def test_a_file_that_is_none_of_ours_is_replaced(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "daily_summary_2026-01-01.json"
+    path.write_bytes(content)
+    files = write_daily(V10, tmp_path)
+    assert files.changed and json.loads(path.read_bytes())["trades"]["total"] == 10

@@ -29,6 +29,12 @@ def tell_day(asked: Asked, day: str, out: Path | None) -> None:
     with folded(asked) as (view, query, place):
         wanted = query.accounts
         records = [r for r in summary.daily(view, day) if not wanted or r.account in wanted]
+    written = write_all(records, out) if out is not None else []
+    if written:
+        records = [
+            msgspec.structs.replace(record, revision=files.revision)
+            for record, files in zip(records, written, strict=True)
+        ]
     if asked.json:
         documents = tuple(msgspec.Raw(to_json(record)) for record in records)
         print_json(Listing(seq=view.seq, rows=documents))
@@ -37,5 +43,6 @@ def tell_day(asked: Asked, day: str, out: Path | None) -> None:
             if len(records) > 1:
                 print(f"{place.settings.label(record.account)} {record.currency}:")
             print(to_log_line(record))
-    for files in write_all(records, out) if out is not None else ():
-        print(f"wrote {files.json}\nwrote {files.csv}", file=sys.stderr)
+    for files in written:
+        did = "wrote" if files.changed else "nothing new in"
+        print(f"{did} {files.json}\n{did} {files.csv}", file=sys.stderr)

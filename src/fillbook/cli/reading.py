@@ -154,7 +154,8 @@ def daily(
 ) -> None:
     """Summarise one day: its log line, and with --out the two daily files.
 
-    A book of several accounts or currencies gets DIR/account/currency/ folders.
+    A book of several accounts or currencies gets DIR/account/currency/ folders. Written again
+    after late facts, a file carries the next revision; where no figure changed it is left alone.
 
     Examples:
       fillbook daily 2026-01-31

@@ -4,6 +4,9 @@ Shapes and names are fixed for those who already read them. Figures are rounded 
 else: half to even on the exact value, two decimals in the files. Undefined is null in JSON, empty
 in CSV and n/a in the line; a profit factor without any loss is "inf". The same record always
 gives the same bytes.
+
+A day written again after late facts is the next revision of its file. Where no figure changed the
+file stays as it is, byte for byte, whatever else the book has learnt since.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import threading
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -62,10 +65,15 @@ _SECTIONS = {
 
 
 class DailyFiles(NamedTuple):
-    """Where one record was written."""
+    """Where one record was written, and as which revision.
+
+    `changed` is False where the files said all of it already and were left alone.
+    """
 
     json: Path
     csv: Path
+    revision: int = 0
+    changed: bool = True
 
 
 def fixed(value: Fraction, places: int) -> str:
@@ -200,25 +208,55 @@ def to_log_line(record: DailyRecord) -> str:
 
 
 def write_daily(record: DailyRecord, out_dir: Path, *, nested: bool = False) -> DailyFiles:
-    """Write both files of one record and return their paths.
+    """Write both files of one record, as the next revision of what is there with other figures.
 
-    `nested` puts them under out_dir/account/currency, for books with more than one account or
-    currency. Each file is replaced whole or not at all, so a crash leaves the old or the new one.
-    Raises FillbookError naming the path that cannot be written.
+    Files of another book are superseded like older ones of this book. `nested` puts them under
+    out_dir/account/currency, for books with more than one account or currency. Each
+    file is replaced whole or not at all, so a crash leaves the old or the new one. Raises
+    FillbookError naming the path that cannot be written, or read.
     """
     files = files_of(record, out_dir, nested=nested)
     folder = files.json.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(files.json, to_json(record))
-        _replace(files.csv, to_csv(record))
+        known = _document(files.json)
+        revision, changed = _revision(record, known)
+        if changed:
+            _replace(files.json, to_json(msgspec.structs.replace(record, revision=revision)))
+        # A crash may have come between the two files.
+        if changed or not files.csv.exists() or files.csv.read_bytes() != to_csv(record):
+            _replace(files.csv, to_csv(record))
+            changed = True
     except OSError as fault:
         raise FillbookError(
             f"cannot write the daily summary: {fault.strerror}",
             str(fault.filename or folder),
             "name a folder you can write to",
         ) from fault
-    return files
+    return files._replace(revision=revision, changed=changed)
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    """Return a daily file as it was written; None where there is none, or it is no such file."""
+    try:
+        known = msgspec.json.decode(path.read_bytes())
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    return known if isinstance(known, dict) else None
+
+
+def _revision(record: DailyRecord, known: dict[str, Any] | None) -> tuple[int, bool]:
+    """Return the revision a record is written under, and whether it says anything new."""
+    if known is None:
+        return record.revision, True
+    told = msgspec.json.decode(to_json(record))
+    here = known.pop("fillbook", None)
+    stated = here.get("revision") if isinstance(here, dict) else None
+    revision = stated if isinstance(stated, int) else 0
+    told.pop("fillbook")
+    if known == told and isinstance(here, dict) and here.get("book") == record.book:
+        return revision, False
+    return revision + 1, True
 
 
 def files_of(record: DailyRecord, out_dir: Path, *, nested: bool = False) -> DailyFiles:
