@@ -211,3 +211,13 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(path, {})
     assert caught.value.where == str(path)
+
+
+def test_an_override_can_be_a_number_or_a_switch() -> None:
+    told = load_settings(
+        None,
+        {"FILLBOOK__MONITOR__PORT": "8080", "FILLBOOK__MONITOR__MAX_CONCURRENT_TRADES": "2"},
+    )
+    assert (told.monitor.port, told.monitor.max_concurrent_trades) == (8080, 2)
+    with pytest.raises(ConfigError, match=r"monitor\.port"):
+        load_settings(None, {"FILLBOOK__MONITOR__PORT": "many"})

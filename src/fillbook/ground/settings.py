@@ -147,7 +147,8 @@ def load_settings(path: Path | None, environ: Mapping[str, str] | None = None) -
         if name.startswith(ENV_PREFIX):
             _override(tree, name, text, origin)
     try:
-        return msgspec.convert(tree, Settings, strict=True)
+        # Not strict: an environment variable is text, also where a number is wanted.
+        return msgspec.convert(tree, Settings, strict=not origin)
     except msgspec.ValidationError as fault:
         what, _, place = str(fault).partition(" - at `$.")
         key = place.rstrip("`")
