@@ -24,6 +24,7 @@ from fillbook.facts.model import Fill, Instrument, Span
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
 from fillbook.ground.errors import BookReadOnlyError
 from fillbook.journal.store import Journal
+from fillbook.journal.values import Appended, Page
 from fillbook.sources.budget import Budget, Limit
 from fillbook.sources.faults import (
     ForbiddenRequestError,
@@ -88,6 +89,7 @@ def run(
 
     async def whole() -> Any:
         pace = TestPace(NOW_NS)
+        tmp_path.mkdir(exist_ok=True)
 
         def script(seen: Seen) -> Reply | None:
             reply = venue.script(seen)
@@ -555,6 +557,51 @@ def test_a_round_can_be_cancelled_at_every_request(tmp_path: Path, stream: type[
         assert desk.tids() == list(range(1, 12))
 
     run(tmp_path, ToyVenue(many(11)), body)
+
+
+class PowerCutError(Exception):
+    """Power goes off between two writes."""
+
+
+class StoppingWriter(DirectWriter):
+    """Writes so many pages, and then nothing any more."""
+
+    def __init__(self, journal: Journal, clock: Callable[[], int], pages: int) -> None:
+        super().__init__(journal, clock=clock)
+        self.left = pages
+
+    async def append(self, page: Page) -> Appended:
+        if self.left == 0:
+            raise PowerCutError
+        self.left -= 1
+        return await super().append(page)
+
+
+@pytest.mark.parametrize("base", [ByTime, ByToken])
+def test_power_may_go_off_between_any_two_writes(tmp_path: Path, base: type[ByTime]) -> None:
+    class Exact(base):  # type: ignore[valid-type, misc]
+        overlap_ns = 0
+
+    coins = ["BTC", "ETH", "SOL"]
+    rows = [fill(NOW_MS - 60_000 + n, n + 1, coins[n % 3]) for n in range(14)]
+
+    async def body(desk: Desk) -> bool:
+        writer = StoppingWriter(desk.journal, desk.pace.now_ns, pages)
+        try:
+            await Pager(desk.account, Exact(), writer, desk.pace).pull()
+        except PowerCutError:
+            promised = max((s.until_ns for s in desk.spans()), default=0)
+            held = {row["tid"] for row in rows if row["time"] * MS < promised}
+            assert held <= set(desk.tids())
+            await desk.pager(Exact()).pull()
+            assert desk.tids() == list(range(1, 15)), f"cut after {pages} pages"
+            return True
+        return False
+
+    pages = 0
+    while run(tmp_path / str(pages), ToyVenue(rows), body):
+        pages += 1
+    assert pages > 4
 
 
 CHILD = """
