@@ -131,6 +131,7 @@ BINANCE = VenueReads(
                 "v1/forceOrders",
                 "v1/fundingRate",
                 "v1/income",
+                "v1/indexPriceKlines",
                 "v1/openAlgoOrders",
                 "v1/openOrders",
                 "v1/positionSide/dual",
