@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from fillbook.analysis.daily import DailyRecord
 from fillbook.analysis.summary import daily
 from fillbook.analysis.view import BookView
 from fillbook.ground.clock import DAY_NS, MINUTE_NS, day_of, day_start_ns
-from fillbook.publish.daily import files_of, is_nested, to_json, to_log_line, write_daily
+from fillbook.publish.daily import to_log_line, write_all
 
 # Funding of midnight and late fills come within minutes.
 SETTLE_NS = 2 * MINUTE_NS
@@ -68,38 +65,9 @@ class DailySchedule:
 
     def _write(self, records: Sequence[DailyRecord]) -> list[Path]:
         paths: list[Path] = []
-        nested = is_nested(records)
-        for record in records:
-            known = _read(files_of(record, self._folder, nested=nested).json)
-            revision = 0 if known is None else _revision_of(known)
-            if known is not None:
-                same = msgspec.structs.replace(record, revision=revision)
-                if _figures(known) == _figures(msgspec.json.decode(to_json(same))):
-                    continue
-                revision += 1
-            record = msgspec.structs.replace(record, revision=revision)
-            files = write_daily(record, self._folder, nested=nested)
-            paths += [files.json, files.csv]
-            again = f" (revision {revision})" if revision else ""
-            self._say(f"{to_log_line(record)}{again}")
+        for record, files in zip(records, write_all(records, self._folder), strict=True):
+            if files.changed:
+                paths += [files.json, files.csv]
+                again = f" (revision {files.revision})" if files.revision else ""
+                self._say(f"{to_log_line(record)}{again}")
         return paths
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """Return a daily file as it was written; None where there is none that can be read."""
-    try:
-        known = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
-        return None
-    return known if isinstance(known, dict) else None
-
-
-def _revision_of(known: dict[str, Any]) -> int:
-    truth = known.get("fillbook")
-    revision = truth.get("revision") if isinstance(truth, dict) else None
-    return revision if isinstance(revision, int) else 0
-
-
-def _figures(known: dict[str, Any]) -> dict[str, Any]:
-    """Return what a file says about the day, not about the state of the book."""
-    return {name: told for name, told in known.items() if name != "fillbook"}
