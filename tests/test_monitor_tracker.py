@@ -1,0 +1,146 @@
+"""What is told of trades: each begins once and ends once, whatever order the fills come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fillbook.analysis.summary import load
+from fillbook.analysis.view import BookView
+from fillbook.facts.model import Claim
+from fillbook.ground.clock import DAY_NS, HOUR_NS
+from fillbook.ground.settings import Settings
+from fillbook.journal.store import Journal
+from fillbook.journal.values import BatchOpen, Page
+from fillbook.monitor.tracker import Tracker
+from strategies import ACCOUNT, T0, VENUE, fill, market
+
+NEW, STARTED, DONE = "🔔 New trade detected:", "✅ Started tracking trade:", "📊 Trade completed:"
+
+
+class Book:
+    """A real journal that fills are put into; `view` folds what is there."""
+
+    def __init__(self, path: Path) -> None:
+        self.journal = Journal.create(path)
+        opening = BatchOpen(
+            batch_id="live", source="live", rank=3, venue=VENUE, account=ACCOUNT,
+            fingerprint="", name="live",
+        )  # fmt: skip
+        self.journal.begin(opening, T0)
+        self.put(market("BTC"), market("ETH"), market("SOL"))
+
+    def put(self, *claims: Claim) -> None:
+        self.journal.append(Page(batch_id="live", claims=list(claims), cursor="-"), T0)
+
+    @property
+    def view(self) -> BookView:
+        return load(self.journal, None, Settings())
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Book]:
+    book = Book(tmp_path / "book.db")
+    yield book
+    book.journal.close()
+
+
+def traded(at: int, side: str, qty: int, px: int, instrument: str = "BTC") -> Claim:
+    return fill(at, side, qty, px, fee="0.5", instrument=instrument)
+
+
+def test_a_trade_is_told_when_it_opens_and_when_it_closes_and_never_again(book: Book) -> None:
+    tracker = Tracker(T0)
+    book.put(traded(1, "buy", 1, 95_000))
+    assert tracker.feed(book.view) == [f"{NEW} BTC_LONG", f"{STARTED} BTC_LONG"]
+    book.put(traded(2, "buy", 1, 95_000))
+    assert tracker.feed(book.view) == []
+    book.put(traded(3, "sell", 2, 95_750))
+    assert tracker.feed(book.view) == [f"{DONE} BTC_LONG | PnL: $1,498.50"]
+    assert tracker.feed(book.view) == []
+    # Adding and closing is one trade; opening again is another.
+    book.put(traded(4, "sell", 1, 95_000))
+    assert tracker.feed(book.view) == [f"{NEW} BTC_SHORT", f"{STARTED} BTC_SHORT"]
+    assert tracker.completed == 1
+
+
+def test_a_partial_close_is_not_the_end(book: Book) -> None:
+    tracker = Tracker(T0)
+    book.put(traded(1, "sell", 2, 68_000))
+    tracker.feed(book.view)
+    book.put(traded(2, "buy", 1, 67_500))
+    assert tracker.feed(book.view) == []
+    assert [row.realized_pnl for row in tracker.tracked.values()] == ["500"]
+
+
+def test_a_trade_that_lived_between_two_looks_is_told_whole(book: Book) -> None:
+    tracker = Tracker(T0)
+    book.put(traded(1, "buy", 1, 100), traded(2, "sell", 1, 101))
+    assert tracker.feed(book.view) == [f"{NEW} BTC_LONG", f"{DONE} BTC_LONG | PnL: $0.00"]
+
+
+def test_history_is_not_told(book: Book) -> None:
+    book.put(traded(1, "buy", 1, 100), traded(2, "sell", 1, 90))
+    book.put(traded(3, "buy", 1, 100, "ETH"))
+    tracker = Tracker(T0 + 10)
+    assert tracker.feed(book.view) == [f"{NEW} ETH_LONG", f"{STARTED} ETH_LONG"]
+
+
+def test_a_close_that_arrives_very_late_ends_its_trade(book: Book) -> None:
+    tracker = Tracker(T0)
+    book.put(traded(1, "buy", 1, 100))
+    tracker.feed(book.view)
+    # Elsewhere time goes on for days before the fill that closed it is seen.
+    book.put(traded(2 * DAY_NS, "buy", 1, 100, "ETH"))
+    tracker.feed(book.view)
+    book.put(traded(HOUR_NS, "sell", 1, 90))
+    assert tracker.feed(book.view) == [f"{DONE} BTC_LONG | PnL: -$11.00"]
+    assert tracker.feed(book.view) == []
+
+
+def test_after_a_restart_a_known_trade_goes_on_and_one_that_ended_meanwhile_is_told(
+    book: Book,
+) -> None:
+    book.put(traded(1, "buy", 1, 100), traded(2, "buy", 1, 100, "ETH"))
+    tracker = Tracker(T0 + DAY_NS)
+    tracker.remember(book.view)
+    book.put(traded(3, "sell", 1, 110), traded(4, "buy", 1, 10, "SOL"))
+    assert tracker.feed(book.view) == [
+        f"{DONE} BTC_LONG | PnL: $9.00",
+        f"{NEW} SOL_LONG",
+        f"{STARTED} ETH_LONG",
+        f"{STARTED} SOL_LONG",
+    ]
+
+
+def test_with_a_cap_trades_wait_their_turn_and_none_is_lost(book: Book) -> None:
+    tracker = Tracker(T0, max_concurrent=2)
+    book.put(*(traded(n, "buy", 1, 100, name) for n, name in ((1, "BTC"), (2, "ETH"), (3, "SOL"))))
+    lines = tracker.feed(book.view)
+    assert [line for line in lines if line.startswith(STARTED)] == [
+        f"{STARTED} BTC_LONG",
+        f"{STARTED} ETH_LONG",
+    ]
+    assert len(tracker.pending) == 1
+    # The waiting one closes while it waits: told all the same.
+    book.put(traded(4, "sell", 1, 105, "SOL"))
+    assert tracker.feed(book.view) == [f"{DONE} SOL_LONG | PnL: $4.00"]
+    book.put(traded(5, "sell", 1, 10, "SOL"))
+    assert tracker.feed(book.view) == [f"{NEW} SOL_SHORT"]
+    book.put(traded(6, "sell", 1, 105))
+    assert tracker.feed(book.view) == [
+        f"{DONE} BTC_LONG | PnL: $4.00",
+        f"{STARTED} SOL_SHORT",
+    ]
+
+
+def test_a_fill_that_turns_out_to_be_earlier_gives_the_trade_its_place(book: Book) -> None:
+    tracker = Tracker(T0)
+    book.put(traded(10, "buy", 1, 100))
+    tracker.feed(book.view)
+    book.put(traded(5, "buy", 1, 90))
+    lines = tracker.feed(book.view)
+    assert len(tracker.tracked) == 1 and not tracker.pending
+    assert all(not line.startswith(DONE) for line in lines)
