@@ -4,6 +4,7 @@
 
 docs/cli.md            the help of every command, as the program prints it
 docs/schemas/*.json    the JSON schema of every `--json`
+docs/prometheus.md     the table of metrics, between two markers
 README.md              `fillbook why` on the book of `fillbook demo`, between two markers
 """
 
@@ -21,10 +22,12 @@ from typer import Typer
 
 from fillbook.cli.app import app
 from fillbook.cli.shapes import SHAPES, schema_of
+from fillbook.publish.registry import table
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 96
 BLOCK = re.compile(r"(<!-- why:begin[^>]*-->\n).*?(<!-- why:end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- metrics:begin[^>]*-->\n).*?(<!-- metrics:end -->)", re.DOTALL)
 
 
 def run(*arguments: str, folder: Path | None = None) -> str:
@@ -88,6 +91,11 @@ def readme_page(readme: str) -> str:
     return BLOCK.sub(lambda found: f"{found[1]}{block}\n{found[2]}", readme)
 
 
+def metrics_page(page: str) -> str:
+    """Return docs/prometheus.md with the registry's table between its markers."""
+    return TABLE.sub(lambda found: f"{found[1]}{table()}{found[2]}", page)
+
+
 def write() -> None:
     """Write every generated page."""
     (ROOT / "docs" / "cli.md").write_text(cli_page(), encoding="utf-8")
@@ -95,6 +103,8 @@ def write() -> None:
     schemas.mkdir(exist_ok=True)
     for command in SHAPES:
         (schemas / f"{command}.json").write_text(schema_text(command), encoding="utf-8")
+    page = ROOT / "docs" / "prometheus.md"
+    page.write_text(metrics_page(page.read_text(encoding="utf-8")), encoding="utf-8")
     readme = ROOT / "README.md"
     readme.write_text(readme_page(readme.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -17,7 +17,8 @@ from fillbook.ground.exact import MONEY_ONE
 class DailyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What happened on one day; money in grid units, None where a source does not say.
 
-    Trades count by close time; `breakeven` is a class of its own and unpriced trades are left out.
+    Trades count by close time; `breakeven` is a class of its own, and trades with a part of unknown
+    cost are left out of all but `unpriced`.
     `gross_loss` and `funding_paid` are positive; `fees` positive = cost. `net` is None where fees
     are unknown, then classes are gross. `orders_*` count entry orders and are None without order
     events; slippages are means in basis points, positive = cost, None without samples.
@@ -37,6 +38,7 @@ class DailyRecord(msgspec.Struct, frozen=True, kw_only=True):
     wins: int = 0
     losses: int = 0
     breakeven: int = 0
+    unpriced: int = 0
     gross_profit: int = 0
     gross_loss: int = 0
     net: int | None = 0

@@ -39,6 +39,13 @@ def lifetime(view: BookView) -> list[DailyRecord]:
     return [msgspec.structs.replace(r, window_ns=until_ns - start_ns) for r in records]
 
 
+def between(view: BookView, since_ns: int, until_ns: int) -> list[DailyRecord]:
+    """Return the same records over [since, until), at least one nanosecond of it."""
+    until_ns = max(until_ns, since_ns + 1)
+    records = _records(view, "", since_ns, until_ns)
+    return [msgspec.structs.replace(r, window_ns=until_ns - since_ns) for r in records]
+
+
 def _records(view: BookView, day: str, start_ns: int, until_ns: int) -> list[DailyRecord]:
     whole = parts_of(view, Query())
     places = sorted({(part.group.columns.key.account, part.currency) for part in whole})
@@ -76,6 +83,7 @@ def _record(
         wins=int((classes > 0).sum()),
         losses=int((classes < 0).sum()),
         breakeven=int((classes == 0).sum()),
+        unpriced=int(closed[currency].unpriced.sum()),
         gross_profit=profit,
         gross_loss=loss,
         net=None if gross_basis else total(money),

@@ -17,7 +17,8 @@ from fillbook.analysis.answers import (
     Why,
 )
 from fillbook.analysis.daily import DailyRecord
-from fillbook.analysis.dayrecord import lifetime
+from fillbook.analysis.dayrecord import between, lifetime
+from fillbook.analysis.feesplit import FeeSplit, fee_splits
 from fillbook.analysis.summary import costs, findings, performance, positions, trades, why
 from fillbook.analysis.view import BookView, Query
 from fillbook.ground.clock import DAY_NS
@@ -32,7 +33,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     `performance` is over everything; `windows` holds the scorecards of "session" (since the
     monitor started), "7d" and "30d", each up to `at_ns`. `records` has the counts and exact money
     of each account and currency over the whole book: orders, slippage, fees, funding, time in
-    market. `recent_trades` are the last that closed, oldest first.
+    market; `window_records` has the same for the windows. `fees` is what each account paid and got
+    in each asset. `recent_trades` are the last that closed, oldest first.
     """
 
     book_id: str
@@ -49,6 +51,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     open_trades: tuple[TradeRow, ...]
     recent_trades: tuple[TradeRow, ...]
     findings: tuple[FindingRow, ...]
+    window_records: dict[str, tuple[DailyRecord, ...]] = {}
+    fees: tuple[FeeSplit, ...] = ()
 
 
 def digest(view: BookView, at_ns: int, session_start_ns: int) -> Summary:
@@ -77,4 +81,8 @@ def digest(view: BookView, at_ns: int, session_start_ns: int) -> Summary:
             -RECENT_TRADES:
         ],
         findings=tuple(findings(view, everything)),
+        window_records={
+            name: tuple(between(view, since, at_ns + 1)) for name, since in sorted(since_ns.items())
+        },
+        fees=tuple(fee_splits(view)),
     )

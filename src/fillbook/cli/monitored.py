@@ -15,10 +15,13 @@ import msgspec
 from fillbook.cli.opening import Place, find
 from fillbook.cli.page import print_json
 from fillbook.ground.errors import ConfigError, FillbookError
+from fillbook.monitor.app import Metrics
 from fillbook.monitor.logs import close_log, open_log
 from fillbook.monitor.pidfile import Farewell, PidFile, stop_holder
 from fillbook.monitor.service import Monitor
 from fillbook.monitor.token import push_token
+from fillbook.publish.counters import counters_path
+from fillbook.publish.prometheus import Exporter
 from fillbook.sources.redact import EVERYWHERE
 
 _log = logging.getLogger("fillbook.monitor")
@@ -77,7 +80,8 @@ async def _run(place: Place, pid_file: PidFile) -> Farewell:
         loop.add_signal_handler(which, stop.set)
     monitor = Monitor(place.book, place.settings, place.book.parent, say)
     token = push_token(place.settings.monitor, os.environ)
-    running = asyncio.create_task(monitor.run(stop, pid_file, token=token))
+    metrics = _metrics_of(monitor, place)
+    running = asyncio.create_task(monitor.run(stop, pid_file, metrics=metrics, token=token))
     await asyncio.wait([running], timeout=0.5)
     if not running.done():
         say("\nMonitor is running (Ctrl+C or `fillbook monitor stop` ends it).")
@@ -86,6 +90,17 @@ async def _run(place: Place, pid_file: PidFile) -> Farewell:
     if not running.done():
         say("\nStopping the monitor…")
     return await running
+
+
+def _metrics_of(monitor: Monitor, place: Place) -> Metrics:
+    """Return what writes the exposition; it is asked once there is a summary."""
+    exporter = Exporter(place.settings.metrics.prefix, counters_path(place.book))
+
+    def metrics() -> tuple[bytes, str]:
+        assert monitor.watch.summary is not None
+        return exporter.exposition(monitor.watch.summary, monitor.health())
+
+    return metrics
 
 
 def _placed(place: Place, port: int | None) -> Place:

@@ -51,6 +51,9 @@ watched_files = []            # files that a bot writes and the monitor reads as
 # token_file = "push.token"   # what bots present to push facts: a file of mode 0600, or this
 token_env = "FILLBOOK_PUSH_TOKEN"    # environment variable
 
+[metrics]
+prefix = "fillbook_"          # before every name at /metrics; may be empty
+
 # How a CSV or JSONL of your own names its columns (docs/readers/generic.md explains it).
 # [[import.map]]
 # name = "desk"

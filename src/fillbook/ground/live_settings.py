@@ -1,10 +1,11 @@
-"""What a person decides about live accounts ([[attach]]) and about the monitor ([monitor]).
+"""What a person decides about live accounts ([[attach]]), the monitor and its [metrics].
 
-Neither holds a secret: they name the file or the environment variables that do.
+None holds a secret: they name the file or the environment variables that do.
 """
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import msgspec
@@ -86,3 +87,17 @@ class MonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         15000000000
         """
         return age_ns(self.poll_interval)
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How metrics are named: `prefix` goes before every name, and may be empty.
+
+    >>> MetricsSettings(prefix="").prefix
+    ''
+    """
+
+    prefix: str = "fillbook_"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"([a-zA-Z_][a-zA-Z0-9_]*)?", self.prefix):
+            raise ValueError(f"{self.prefix!r} cannot begin a name: letters, digits and _ only")

@@ -19,7 +19,7 @@ import msgspec
 
 from fillbook.ground.clock import age_ns, zone
 from fillbook.ground.errors import ConfigError
-from fillbook.ground.live_settings import AttachSettings, MonitorSettings
+from fillbook.ground.live_settings import AttachSettings, MetricsSettings, MonitorSettings
 
 FoldMethod = Literal["average", "fifo", "lifo"]
 ENV_PREFIX = "FILLBOOK__"
@@ -125,6 +125,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imports: ImportSettings = msgspec.field(default=ImportSettings(), name="import")
     attach: tuple[AttachSettings, ...] = ()
     monitor: MonitorSettings = MonitorSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     def label(self, account: str) -> str:
         """Return the readable name of an account, or the account itself."""
