@@ -19,6 +19,7 @@ from fillbook.ground.exact import scaled_text
 from fillbook.ground.settings import StrategyRule
 from fillbook.resolve.claims import ResolveRules, resolve
 from fillbook.resolve.event import Event, Group, Resolved, Rungs
+from fillbook.resolve.standing import Standing
 from strategies import (
     ACCOUNT,
     HOUR,
@@ -374,6 +375,16 @@ def test_a_correction_of_nothing_is_a_finding() -> None:
     found, findings = events(*THREE, correct("nowhere"))
     assert [event.key for event in found] == ["a", "b", "c"]
     assert [finding.code for finding in findings] == ["correction-without-target"]
+
+
+def test_a_correction_that_came_first_still_finds_its_fill() -> None:
+    """A late fill that a known correction undoes is not taken in as if it were new."""
+    known = [market(), THREE[0], correct("b")]
+    standing = Standing(remember(Import(known)), ())
+    everything = remember(Import([*known, THREE[1]]))
+    assert standing.add([claim for claim in everything if claim.key == "b"]) is None
+    (group,) = resolve(everything).groups
+    assert [event.key for event in group.events] == ["a"]
 
 
 def test_a_correction_acts_on_the_source_that_is_folded_whoever_is_evidence() -> None:

@@ -96,6 +96,15 @@ class Standing:
         """Places with events that their sole promising source does not assert."""
         return {_place(claim) for claim in self._folded() if not self._asserted_by_sole(claim)}
 
+    @cached_property
+    def _corrected(self) -> set[Identity]:
+        """Return the identities of fills that some correction names, known or not."""
+        return {
+            (said.venue, said.account, Fill.__name__, said.target_key)
+            for claim in self._by_kind[Correction]
+            if isinstance(said := claim.fact, Correction)
+        }
+
     @property
     def keys(self) -> list[GroupKey]:
         """Return the keys of all groups, in order."""
@@ -166,7 +175,7 @@ class Standing:
     def _is_plain(self, claim: Claimed) -> bool:
         fact = claim.fact
         if isinstance(fact, Moved | OrderUpdate | Decision | Assignment):
-            if _identity(claim) in self._known:
+            if _identity(claim) in self._known or _identity(claim) in self._corrected:
                 return False
             return not isinstance(fact, Moved) or self._counts_alone(claim)
         if isinstance(fact, Instrument):
