@@ -69,7 +69,7 @@ def _record(
     classes = outcomes(money, table.n_fills)
     profit, loss = profit_and_loss(money, classes)
     received, paid = split_funding(parts)
-    placed, filled = _entry_orders(view.ledger.orders, account, start_ns, until_ns)
+    placed, filled = entry_orders(view.ledger.orders, account, start_ns, until_ns)
     entry_bps, exit_bps = _slippage(parts)
     untimed = bool(table.untimed.any())
     return DailyRecord(
@@ -105,7 +105,7 @@ def _in_market(closed: TradeTable, opened: TradeTable, since_ns: int, until_ns: 
     return time_in_market_ns(starts, ends, since_ns, until_ns)
 
 
-def _entry_orders(
+def entry_orders(
     orders: Sequence[OrderUpdate], account: str, since_ns: int, until_ns: int
 ) -> tuple[int | None, int | None]:
     """Count entry orders placed and filled in the window, each order once, reduce-only left out.

@@ -6,6 +6,9 @@ metrics, the health page and the command line. Nothing in it changes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
+
 import msgspec
 
 from fillbook.analysis.answers import (
@@ -17,14 +20,29 @@ from fillbook.analysis.answers import (
     Why,
 )
 from fillbook.analysis.daily import DailyRecord
-from fillbook.analysis.dayrecord import between, lifetime
+from fillbook.analysis.dayrecord import between, entry_orders, lifetime
 from fillbook.analysis.feesplit import FeeSplit, fee_splits
 from fillbook.analysis.summary import costs, findings, performance, positions, trades, why
 from fillbook.analysis.view import BookView, Query
+from fillbook.facts.model import OrderUpdate
 from fillbook.ground.clock import DAY_NS
 
 RECENT_TRADES = 20
+FOREVER_NS = 1 << 63
 _WINDOWS_NS = {"7d": 7 * DAY_NS, "30d": 30 * DAY_NS}
+
+
+class OrderCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Entry orders of one account over the whole book, each once; `filled` of them entirely."""
+
+    account: str
+    placed: int
+    filled: int
+
+    @property
+    def fill_rate_pct(self) -> Fraction | None:
+        """Return entry orders filled per 100 placed; None without any."""
+        return Fraction(100 * self.filled, self.placed) if self.placed else None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +52,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     monitor started), "7d" and "30d", each up to `at_ns`. `records` has the counts and exact money
     of each account and currency over the whole book: orders, slippage, fees, funding, time in
     market; `window_records` has the same for the windows. `fees` is what each account paid and got
-    in each asset. `recent_trades` are the last that closed, oldest first.
+    in each asset; `orders` counts for the accounts that have order events, with or without fills.
+    `recent_trades` are the last that closed, oldest first.
     """
 
     book_id: str
@@ -53,6 +72,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[FindingRow, ...]
     window_records: dict[str, tuple[DailyRecord, ...]] = {}
     fees: tuple[FeeSplit, ...] = ()
+    orders: tuple[OrderCount, ...] = ()
 
 
 def digest(view: BookView, at_ns: int, session_start_ns: int) -> Summary:
@@ -85,4 +105,14 @@ def digest(view: BookView, at_ns: int, session_start_ns: int) -> Summary:
             name: tuple(between(view, since, at_ns + 1)) for name, since in sorted(since_ns.items())
         },
         fees=tuple(fee_splits(view)),
+        orders=tuple(_order_counts(view)),
     )
+
+
+def _order_counts(view: BookView) -> Iterator[OrderCount]:
+    by_account: dict[str, list[OrderUpdate]] = {}
+    for order in view.ledger.orders:
+        by_account.setdefault(order.account, []).append(order)
+    for account, orders in sorted(by_account.items()):
+        placed, filled = entry_orders(orders, account, 0, FOREVER_NS)
+        yield OrderCount(account=account, placed=placed or 0, filled=filled or 0)

@@ -46,15 +46,12 @@ def _known(name: str, labels: tuple[str, ...], value: Number | None) -> Iterator
 
 
 def _of_records(summary: Summary) -> Iterator[Sample]:
-    counted: set[str] = set()
+    for orders in summary.orders:
+        yield Sample("orders_placed_total", (orders.account,), orders.placed)
+        yield Sample("orders_filled_total", (orders.account,), orders.filled)
+        yield from _known("fill_rate_pct", (orders.account,), orders.fill_rate_pct)
     for record in summary.records:
         place = (record.account, record.currency)
-        # Orders have no currency: an account that trades in two counts them once.
-        if record.account not in counted:
-            counted.add(record.account)
-            yield from _known("orders_placed_total", (record.account,), record.orders_placed)
-            yield from _known("orders_filled_total", (record.account,), record.orders_filled)
-            yield from _known("fill_rate_pct", (record.account,), record.fill_rate_pct)
         yield Sample("trades_closed_total", place, record.trades + record.unpriced)
         yield Sample("trades_unpriced", place, record.unpriced)
         for name, value in (
@@ -146,7 +143,7 @@ def _of_book(summary: Summary) -> Iterator[Sample]:
     if summary.head:
         yield Sample("journal_head_prefix", (), int(summary.head[:_HEAD_DIGITS], 16))
     yield Sample("book_info", (summary.book_id,), 1)
-    yield Sample("summary_timestamp_seconds", (), Fraction(summary.at_ns, SECOND_NS))
+    yield Sample("computed_timestamp_seconds", (), Fraction(summary.at_ns, SECOND_NS))
 
 
 def _of_monitor(health: MonitorHealth) -> Iterator[Sample]:

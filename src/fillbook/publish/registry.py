@@ -118,7 +118,7 @@ _BOOK = (
         "The first 12 hex digits of the head's hash, as a number: an anchor outside the book.",
     ),
     _gauge("book_info", "1", ("book",), "Which book this is."),
-    _gauge("summary_timestamp_seconds", "seconds", (), "When the figures were computed."),
+    _gauge("computed_timestamp_seconds", "seconds", (), "When the figures were computed."),
 )
 
 _MONITOR = (
