@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -89,6 +90,12 @@ def test_a_monitor_attaches_tells_trades_and_stops(
         truth = {(p.market.symbol, abs(p.qty)) for p in venue.world.positions(SWING)}
         assert {(p["product_id"], Decimal(p["size"])) for p in status["positions"]} == truth
         assert all(p["current_price"] and p["unrealized_pnl"] for p in status["positions"])
+
+        with urlopen(f"{monitor.url}/metrics", timeout=5) as answer:
+            exposed = answer.read().decode()
+        counted = re.search(r"^fillbook_trades_closed_total\{.*\} (\d+)", exposed, re.MULTILINE)
+        assert counted, exposed
+        assert int(counted[1]) == len(closed_of(tmp_path, "completed"))
 
         second = fillbook(tmp_path, "monitor", "start")
         assert second.status == 2
@@ -192,3 +199,23 @@ def test_health_says_what_is_wrong_while_the_venue_is_away_and_recovers(
         assert any("swing" in reason for reason in told["reasons"])
         venue.up()
         waited("well again", lambda: get_json(f"{monitor.url}/healthz")[0] == 200)
+        # Ctrl+C is a stop like any other.
+        monitor.program.send_signal(signal.SIGINT)
+        assert monitor.program.wait(10) == 0
+        monitor.heard("✓ Monitor stopped:")
+
+
+def test_a_book_that_breaks_stops_the_monitor_and_nothing_is_made_up(
+    tmp_path: Path, venue: HyperliquidServer
+) -> None:
+    configure(tmp_path, venue)
+    with running(tmp_path) as monitor:
+        monitor.heard("✓ swing: attached")
+        waited("the whole history", lambda: is_caught_up(monitor, venue))
+        for name in ("fillbook.db", "fillbook.db-wal", "fillbook.db-shm"):
+            path = tmp_path / name
+            if path.exists():
+                path.write_bytes(b"\x00" * path.stat().st_size)
+        trade_until(venue, lambda: open_now(venue) != 0)
+        assert monitor.program.wait(30) == 1
+        assert [line for line in monitor.heard("✗") if "book" in line or "journal" in line]

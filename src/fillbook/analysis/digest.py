@@ -78,7 +78,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 def digest(view: BookView, at_ns: int, session_start_ns: int) -> Summary:
     """Compute everything once; both instants are UTC nanoseconds."""
     everything = Query()
-    rows = trades(view, everything)
+    opened, recent = _newest_trades(view)
+    # A venue's clock may be a little ahead of ours.
+    until_ns = max(at_ns, view.end_ns) + 1
     since_ns = {name: at_ns - span_ns for name, span_ns in _WINDOWS_NS.items()}
     since_ns["session"] = session_start_ns
     return Summary(
@@ -90,23 +92,35 @@ def digest(view: BookView, at_ns: int, session_start_ns: int) -> Summary:
         why=why(view, everything),
         performance=tuple(performance(view, everything)),
         windows={
-            name: tuple(performance(view, Query(since_ns=since, until_ns=max(at_ns, since) + 1)))
+            name: tuple(performance(view, Query(since_ns=since, until_ns=until_ns)))
             for name, since in sorted(since_ns.items())
         },
         costs=tuple(costs(view, everything)),
         records=tuple(lifetime(view)),
         positions=tuple(positions(view, everything)),
-        open_trades=tuple(row for row in rows if row.final_status == "open"),
-        recent_trades=tuple(row for row in rows if row.final_status == "completed")[
-            -RECENT_TRADES:
-        ],
+        open_trades=opened,
+        recent_trades=recent,
         findings=tuple(findings(view, everything)),
         window_records={
-            name: tuple(between(view, since, at_ns + 1)) for name, since in sorted(since_ns.items())
+            name: tuple(between(view, since, until_ns)) for name, since in sorted(since_ns.items())
         },
         fees=tuple(fee_splits(view)),
         orders=tuple(_order_counts(view)),
     )
+
+
+def _newest_trades(view: BookView) -> tuple[tuple[TradeRow, ...], tuple[TradeRow, ...]]:
+    """Return the open trades, and the last that closed; looks back only as far as it must."""
+    begun = [int(group.columns.ts_ns[0]) for group in view.ledger.groups if len(group)]
+    first_ns, span_ns = min(begun, default=view.end_ns), DAY_NS
+    while True:
+        since_ns = view.end_ns - span_ns
+        rows = trades(view, Query(since_ns=since_ns))
+        closed = tuple(row for row in rows if row.final_status == "completed")
+        if len(closed) >= RECENT_TRADES or since_ns <= first_ns:
+            opened = tuple(row for row in rows if row.final_status == "open")
+            return opened, closed[-RECENT_TRADES:]
+        span_ns *= 8
 
 
 def _order_counts(view: BookView) -> Iterator[OrderCount]:

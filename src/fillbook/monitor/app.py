@@ -7,7 +7,7 @@ is computed on request but the text.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.applications import Starlette
@@ -19,9 +19,11 @@ from starlette.routing import Route
 
 from fillbook.ground.errors import FillbookError, InputError
 from fillbook.sources.liveness import MonitorHealth
+from fillbook.sources.reads import is_loopback
 
 MOST_BODY = 8 << 20
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+# What is compared is cut at the first colon: "[" is what is left of an IPv6 address.
+_LOOPBACK = ("127.0.0.1", "localhost", "[")
 
 Metrics = Callable[[], tuple[bytes, str]]
 """Returns the exposition text and its content type."""
@@ -95,11 +97,13 @@ def _json(answer: object, status: int) -> Response:
     return Response(msgspec.json.encode(answer), status, media_type="application/json")
 
 
-def make_app(doors: Doors, hosts: Sequence[str] = _LOOPBACK) -> Starlette:
-    """Build the application; requests that name another host are refused.
+def make_app(doors: Doors, host: str = "127.0.0.1") -> Starlette:
+    """Build the application for the address it listens on.
 
-    A page in a browser could otherwise point a name of its own at this machine and read along.
+    On loopback, requests that name another host are refused: a page in a browser could otherwise
+    point a name of its own at this machine and read along.
     """
+    hosts = _LOOPBACK if is_loopback(host) else ("*",)
     return Starlette(
         routes=[
             Route("/healthz", doors.healthz, methods=["GET"]),

@@ -97,7 +97,7 @@ class Monitor:
         try:
             self.journal.start()
             self._live.start()
-            serving.start(make_app(Doors(self.health, metrics, push, token)))
+            serving.start(make_app(Doors(self.health, metrics, push, token), monitor.host))
             pid_file.serves(serving.url)
             self._greet(serving.url)
             tasks = {asyncio.create_task(work) for work in self._works()}
