@@ -22,6 +22,9 @@ ifeq ($(origin FILLBOOK_CORPUS),undefined)
 endif
 export FILLBOOK_CORPUS
 
+# What tests run against besides Python: Debian package and program, in turn.
+PROGRAMS := prometheus prometheus
+
 .PHONY: demo test lint soak bench docs lock clean
 .DEFAULT_GOAL := demo
 
@@ -29,6 +32,7 @@ demo: $(VENV)/.installed
 	$(BIN)/fillbook demo $(ARGS)
 
 test: lint
+	@sh scripts/programs.sh $(PROGRAMS)
 	@echo "corpus: $(if $(FILLBOOK_CORPUS),$(FILLBOOK_CORPUS),none (tests over real files are skipped))"
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
