@@ -11,7 +11,7 @@ import msgspec
 
 from fillbook.analysis import summary
 from fillbook.analysis.answers import Performance, PositionRow, TradeRow
-from fillbook.cli.figures import UNKNOWN, decimals_for, duration, moment, money, number, percent
+from fillbook.cli.figures import UNKNOWN, decimals_for, duration, moment, money, percent
 from fillbook.cli.lists import Field, columns_of
 from fillbook.cli.monitored import pid_path
 from fillbook.cli.opening import Place, find, folded
@@ -177,13 +177,14 @@ def _show_account(page: Page, account: AccountHealth) -> None:
 
 def _show_totals(page: Page, one: Performance) -> None:
     decimals = decimals_for(one.currency, [one.net, one.best, one.worst])
+    average = None if one.expectancy is None else f"{one.expectancy:.12f}"
     page.line(f"Completed trades in {one.currency} ({one.basis})")
     for title, text, value in (
         ("Total trades", f"{one.n:,}", None),
         ("Winning / losing", f"{one.wins:,} / {one.losses:,}", None),
         ("Win rate", percent(one.win_rate_ratio), None),
         ("Total PnL", money(one.net, decimals, plus=True), one.net),
-        ("Average PnL", number(one.expectancy, decimals), None),
+        ("Average PnL", money(average, decimals, plus=True), average),
         ("Best trade", money(one.best, decimals, plus=True), one.best),
         ("Worst trade", money(one.worst, decimals, plus=True), one.worst),
         ("Average holding", duration(one.avg_hold_hours), None),
