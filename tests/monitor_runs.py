@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,17 @@ from fillbook.sim.venues.hyperliquid import HyperliquidServer
 
 PATIENCE_S = 60.0
 MS_NS = 1_000_000
+LABELS = ("swing", "second")
 
 
 @contextmanager
-def venue_of(seed: int, days: int = 2, now_ns: int | None = None) -> Iterator[HyperliquidServer]:
-    """Serve a world of one account that has traded for some days up to now."""
+def venue_of(
+    seed: int, days: int = 2, now_ns: int | None = None, accounts: Sequence[str] = (SWING,)
+) -> Iterator[HyperliquidServer]:
+    """Serve a world whose accounts have traded for some days up to now."""
     now_ns = time.time_ns() if now_ns is None else now_ns
     begun_ns = now_ns - now_ns % DAY_NS - days * DAY_NS
-    world = LiveWorld(seed, start_ms=begun_ns // MS_NS, accounts=[SWING])
+    world = LiveWorld(seed, start_ms=begun_ns // MS_NS, accounts=accounts)
     world.advance_to(now_ns)
     with HyperliquidServer(world, SimClock(now_ns)) as venue:
         yield venue
@@ -38,22 +41,20 @@ def venue_of(seed: int, days: int = 2, now_ns: int | None = None) -> Iterator[Hy
 
 
 def configure(folder: Path, venue: HyperliquidServer, **monitor: object) -> None:
-    """Write a fillbook.toml that attaches the venue's account, looking every second."""
+    """Write a fillbook.toml that attaches the venue's accounts, looking every second."""
     told = {"detection_interval": "1s", "poll_interval": "1s", "port": 0, **monitor}
     lines = [f"{name} = {json.dumps(value)}" for name, value in told.items()]
-    text = "\n".join(
-        [
-            "[monitor]",
-            *lines,
+    text = ["[monitor]", *lines]
+    for nth, account in enumerate(venue.world.accounts()):
+        text += [
             "[[attach]]",
             'venue = "hyperliquid"',
-            f'address = "{SWING}"',
-            'label = "swing"',
+            f'address = "{account}"',
+            f'label = "{LABELS[nth]}"',
             "share = 1.0",
             f'urls = {{ api = "{venue.base_url}", ws = "{venue.ws_url}" }}',
         ]
-    )
-    (folder / "fillbook.toml").write_text(text, encoding="utf-8")
+    (folder / "fillbook.toml").write_text("\n".join(text), encoding="utf-8")
 
 
 def trade_until(venue: HyperliquidServer, done: Callable[[], bool]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import signal
 import time
@@ -15,6 +16,7 @@ import pytest
 from cli_run import fillbook
 from fillbook.sim.cast import SWING
 from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.world import MAKER
 from monitor_runs import (
     Running,
     configure,
@@ -219,3 +221,50 @@ def test_a_book_that_breaks_stops_the_monitor_and_nothing_is_made_up(
         trade_until(venue, lambda: open_now(venue) != 0)
         assert monitor.program.wait(30) == 1
         assert [line for line in monitor.heard("✗") if "book" in line or "journal" in line]
+
+
+def test_one_monitor_keeps_several_accounts_apart(tmp_path: Path) -> None:
+    with venue_of(7, days=1, accounts=(SWING, MAKER)) as venue:
+        configure(tmp_path, venue)
+        with running(tmp_path) as monitor:
+            monitor.heard("✓ swing: attached")
+            monitor.heard("✓ second: attached")
+            truth = {
+                (account, str(fill.fill_id))
+                for account in (SWING, MAKER)
+                for fill in venue.world.fills(account)
+            }
+
+            def booked() -> set[tuple[str, str]]:
+                rows = rows_of(tmp_path, "fills", "--limit", "0")
+                return {(row["account"], row["fill_id"]) for row in rows}
+
+            waited("both histories", lambda: booked() == truth)
+            waited("well", lambda: get_json(f"{monitor.url}/healthz")[0] == 200)
+            health = monitor.health()
+            assert {one["account"] for one in health["accounts"]} == {SWING, MAKER}
+            # A day that ended has a folder for each account.
+            waited("days", lambda: list((tmp_path / "logs").glob(f"{MAKER}/*/daily_summary_*.csv")))
+            assert list((tmp_path / "logs").glob(f"{SWING}/*/daily_summary_*.csv"))
+            text = fillbook(tmp_path, "monitor", "status").out
+            assert "swing (hyperliquid): running" in text and "second (hyperliquid)" in text
+            assert fillbook(tmp_path, "monitor", "stop").status == 0
+
+
+@pytest.mark.soak
+def test_fifty_kills_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
+    dice = random.Random(7)
+    with venue_of(11) as venue:
+        configure(tmp_path, venue)
+        for _ in range(50):
+            known = len(venue.world.fills(SWING)) + dice.randrange(6)
+            with running(tmp_path) as monitor:
+                trade_until(venue, lambda known=known: len(venue.world.fills(SWING)) >= known)
+                time.sleep(dice.uniform(0.2, 6))
+                monitor.program.send_signal(signal.SIGKILL)
+        with running(tmp_path) as monitor:
+            waited("everything", lambda: is_caught_up(monitor, venue))
+            fills = rows_of(tmp_path, "fills", "--limit", "0")
+            assert len(fills) == len(true_fills(venue))
+            assert fillbook(tmp_path, "monitor", "stop").status == 0
+    assert fillbook(tmp_path, "verify").status == 0

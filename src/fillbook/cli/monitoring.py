@@ -159,6 +159,8 @@ def _show_running(page: Page, answer: MonitorStatus, holder: Holder | None) -> N
               f"{health.pending} waiting for a place")  # fmt: skip
     for account in health.accounts:
         _show_account(page, account)
+    for finding in health.findings:
+        page.line(f"  ! {finding.message}; {finding.next_step}")
     for reason in health.reasons:
         page.line(f"  ✗ {reason}", "loss")
 
