@@ -15,6 +15,7 @@ from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.journal.values import BatchOpen, Page
 from fillbook.monitor.tracker import Tracker
+from fillbook.monitor.watch import Watch
 from strategies import ACCOUNT, T0, VENUE, fill, market
 
 NEW, STARTED, DONE = "🔔 New trade detected:", "✅ Started tracking trade:", "📊 Trade completed:"
@@ -144,3 +145,39 @@ def test_a_fill_that_turns_out_to_be_earlier_gives_the_trade_its_place(book: Boo
     lines = tracker.feed(book.view)
     assert len(tracker.tracked) == 1 and not tracker.pending
     assert all(not line.startswith(DONE) for line in lines)
+
+
+def test_a_day_that_cannot_be_written_is_said_and_watching_goes_on(
+    book: Book, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    now_ns = [T0 + 2 * DAY_NS]
+    (tmp_path / "logs").write_text("in the way")
+    watch = Watch(tmp_path / "logs", lambda: now_ns[0], lambda: True, lines.append)
+    watch.look(book.view, True)
+    now_ns[0] += HOUR_NS
+    book.put(traded(1, "buy", 1, 100))
+    watch.look(book.view, True)
+    assert lines[:2] == [f"{NEW} BTC_LONG", f"{STARTED} BTC_LONG"]
+    assert len(lines) == 3 and lines[2].startswith("✗ cannot write the daily summary")
+    book.put(traded(2, "sell", 1, 100))
+    watch.look(book.view, True)
+    assert len(lines) == 4 and watch.summary is not None
+    (tmp_path / "logs").unlink()
+    now_ns[0] += HOUR_NS
+    watch.look(book.view, False)
+    assert [line[:15] for line in lines[4:]] == ["date=2026-01-05", "date=2026-01-06"]
+
+
+def test_history_is_not_told_before_it_has_arrived(book: Book, tmp_path: Path) -> None:
+    lines: list[str] = []
+    arrived = [False]
+    watch = Watch(tmp_path / "logs", lambda: T0 + HOUR_NS, lambda: arrived[0], lines.append)
+    watch.look(book.view, True)
+    book.put(traded(1, "buy", 1, 100))
+    watch.look(book.view, True)
+    assert lines == [] and watch.summary is not None
+    book.put(traded(2, "sell", 1, 90), traded(3, "buy", 1, 80, "ETH"))
+    arrived[0] = True
+    watch.look(book.view, True)
+    assert lines == [f"{NEW} ETH_LONG", f"{STARTED} ETH_LONG"]

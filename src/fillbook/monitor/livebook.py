@@ -6,12 +6,14 @@ Readers take `view`, which never changes under them: a newer state is a newer vi
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import BookView
+from fillbook.ground.errors import BookError
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.ledger.following import Following
@@ -21,12 +23,15 @@ from fillbook.resolve.claims import ResolveRules
 
 SECOND = 1.0
 
+_log = logging.getLogger(__name__)
+
 
 class LiveBook:
     """Follows the journal in a thread; `told(view, is_new)` is called there after every look.
 
     `nudge` says that there may be news. A look that finds none tells the same view again. `fault`
-    is what stopped it: a book that cannot be read is not guessed at.
+    is what stopped it: a book that cannot be read is not guessed at. `problem` is why the newest
+    state cannot be folded; it is tried again.
     """
 
     def __init__(
@@ -48,6 +53,9 @@ class LiveBook:
         self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
         self.view: BookView | None = None
         self.fault: Exception | None = None
+        self.problem: Exception | None = None
+        self._state: tuple[int, str, str] | None = None
+        self._following = self._fresh()
 
     def start(self) -> None:
         """Start following; the first view comes when everything is folded once."""
@@ -84,23 +92,40 @@ class LiveBook:
             self._first.set()
 
     def _follow(self, journal: Journal, marks: MarkStore) -> None:
-        rules = ResolveRules(strategies=self._settings.strategies.rules)
-        following = Following(self._settings.fold.method, rules)
-        state: tuple[int, str, str] | None = None
         is_last = False
         while not is_last:
             self._news.wait()
             self._news.clear()
             is_last = self._stop.is_set()
-            ledger = following.refresh(journal)
-            known, state = state, (ledger.seq, ledger.head, marks.version())
-            is_new = self.view is None or state != known
-            if is_new:
-                self.view = self._view_of(ledger, journal, marks)
-            assert self.view is not None
-            self._told(self.view, is_new)
+            try:
+                self._look(journal, marks)
+                self.problem = None
+            except BookError:
+                raise
+            except Exception as fault:  # recording goes on; it is told, and tried again
+                self._stumble(fault)
             self._first.set()
             self._stop.wait(self._every_s)
+
+    def _look(self, journal: Journal, marks: MarkStore) -> None:
+        ledger = self._following.refresh(journal)
+        known, self._state = self._state, (ledger.seq, ledger.head, marks.version())
+        is_new = self.view is None or self._state != known
+        if is_new:
+            self.view = self._view_of(ledger, journal, marks)
+        assert self.view is not None
+        self._told(self.view, is_new)
+
+    def _stumble(self, fault: Exception) -> None:
+        """Remember why the book cannot be folded now, and begin anew at the next look."""
+        if repr(fault) != repr(self.problem):
+            _log.error("the book cannot be folded", exc_info=fault)
+        self.problem, self._state = fault, None
+        self._following = self._fresh()
+
+    def _fresh(self) -> Following:
+        rules = ResolveRules(strategies=self._settings.strategies.rules)
+        return Following(self._settings.fold.method, rules)
 
     def _view_of(self, ledger: Ledger, journal: Journal, marks: MarkStore) -> BookView:
         return BookView(

@@ -187,6 +187,9 @@ class Monitor:
         for fault in (self.journal.fault, self._live.fault):
             if fault is not None:
                 reasons.append(f"the book failed: {fault}")
+        problem = self._live.problem
+        if problem is not None:
+            reasons.append(f"the book cannot be folded: {type(problem).__name__}: {problem}")
         clean = self._tools.redactor.clean
         return MonitorHealth(
             status="not ok" if reasons else "ok",

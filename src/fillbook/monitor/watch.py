@@ -12,8 +12,11 @@ from pathlib import Path
 from fillbook.analysis.digest import Summary, digest
 from fillbook.analysis.view import BookView
 from fillbook.ground.clock import MINUTE_NS
+from fillbook.ground.errors import FillbookError
 from fillbook.monitor.schedule import DailySchedule
 from fillbook.monitor.tracker import Tracker
+
+RETRY_NS = 5 * MINUTE_NS
 
 Say = Callable[[str], None]
 
@@ -39,6 +42,7 @@ class Watch:
         self.started_ns = clock()
         self.tracker = Tracker(self.started_ns, max_concurrent)
         self._days = DailySchedule(folder, say)
+        self._days_again_ns = 0
         self._told_seq = -1
         self.summary: Summary | None = None
 
@@ -55,4 +59,14 @@ class Watch:
             for line in self.tracker.feed(view):
                 self._say(line)
             self._told_seq = view.seq
-        self._days.run(view, now_ns)
+        self._write_days(view, now_ns)
+
+    def _write_days(self, view: BookView, now_ns: int) -> None:
+        """Write finished days; where that cannot be, say so and try again: watching goes on."""
+        if now_ns < self._days_again_ns:
+            return
+        try:
+            self._days.run(view, now_ns)
+        except FillbookError as fault:
+            self._days_again_ns = now_ns + RETRY_NS
+            self._say(f"✗ {fault.what} ({fault.where}): tried again in 5 min")
