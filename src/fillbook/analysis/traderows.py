@@ -18,6 +18,7 @@ from fillbook.ground.clock import HOUR_NS, SECOND_NS, iso
 from fillbook.ground.exact import MONEY_SCALE, decimals_of, money_text, scaled_text, to_scaled
 from fillbook.ledger import layout
 from fillbook.ledger.amounts import to_int
+from fillbook.ledger.columns import APPROXIMATE
 from fillbook.ledger.group import GroupLedger, trade_ids
 from fillbook.resolve.assignment import leg_in, strategy_in
 
@@ -98,7 +99,7 @@ def _row(
         strategy=strategy_in(book),
         decision_id=columns.decision_id[first],
         definition=FLAT_TO_FLAT if leg is None else AS_RECORDED,
-        approximate=bool(trade["flags"] & layout.TRADE_APPROXIMATE),
+        approximate=_is_approximate(group, trade, rows),
         fills=int(trade["n_fills"]),
         first_fill=columns.fill_id[first],
         last_fill=None if is_open else columns.fill_id[last],
@@ -113,6 +114,12 @@ def trade_rows(group: GroupLedger, number: int) -> list[int]:
     span = slice(first, last)
     touched = (flows.trade_open[span] == number) | (flows.trade_close[span] == number)
     return (np.flatnonzero(touched) + first).tolist()
+
+
+def _is_approximate(group: GroupLedger, trade: np.void, rows: list[int]) -> bool:
+    """Say whether an adjustment touched the trade, or a fill that was inferred, not reported."""
+    adjusted = bool(trade["flags"] & layout.TRADE_APPROXIMATE)
+    return adjusted or bool((group.columns.traits[rows] & APPROXIMATE).any())
 
 
 def _average(group: GroupLedger, trade: np.void, qty: str, value: str) -> str | None:

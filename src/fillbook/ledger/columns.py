@@ -29,6 +29,7 @@ MAKER = 4
 TAKER = 8
 VENUE_PNL = 16
 VENUE_PNL_NET = 32
+APPROXIMATE = 64
 
 
 @dataclass
@@ -271,7 +272,7 @@ KERNEL_KIND = {
 
 
 def _traits(fill: Fill) -> int:
-    traits = 0
+    traits = APPROXIMATE if fill.approximate else 0
     if fill.liquidity is not None:
         traits |= MAKER if fill.liquidity == "maker" else TAKER
     if fill.venue_pnl is not None:
