@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+import msgspec
+
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import Claimed, Instrument
 from fillbook.resolve.rank import best_source
@@ -17,7 +19,8 @@ class InstrumentBook:
     """Looks up the settled contract of a venue's instrument, by symbol or alias.
 
     An alias that is another description's symbol makes both one instrument, known by the symbol
-    of the stronger source. A bare alias that two instruments claim belongs to neither.
+    of the stronger source. A bare alias that two instruments claim belongs to neither. Contracts
+    are the venue's: whose account a description came with, and when, is not kept.
     """
 
     def __init__(self, claims: Sequence[Claimed]) -> None:
@@ -28,7 +31,8 @@ class InstrumentBook:
         for claim in ranked:
             said = claim.fact
             assert isinstance(said, Instrument)
-            described.setdefault((said.venue, said.symbol), said)
+            settled = msgspec.structs.replace(said, account="", ts_ns=0, printed_ns=1)
+            described.setdefault((said.venue, said.symbol), settled)
         same = _Same(described)
         for claim in ranked:
             said = claim.fact
@@ -41,7 +45,7 @@ class InstrumentBook:
             said = claim.fact
             assert isinstance(said, Instrument)
             known = self._by_name[said.venue, said.symbol]
-            if _terms(known) != _terms(said):
+            if not _agree(known, said):
                 self._disagree(known, claim)
         self._name_aliases(ranked)
 
@@ -65,6 +69,10 @@ class InstrumentBook:
         """Return the one name of an instrument; a name nobody described stays as it is."""
         settled = self._by_name.get((venue, name))
         return name if settled is None else settled.symbol
+
+    def same_as(self, other: InstrumentBook) -> bool:
+        """Say whether both know the same names, contracts and contradictions."""
+        return (self._by_name, self.findings) == (other._by_name, other.findings)
 
     def _disagree(self, known: Instrument, claim: Claimed) -> None:
         self.findings.append(
@@ -102,9 +110,11 @@ class _Same:
             self._leader[leaders[1]] = leaders[0]
 
 
-def same_terms(one: Instrument, other: Instrument) -> bool:
-    """Say whether two descriptions turn the same prices into the same money."""
-    return _terms(one) == _terms(other)
+def _agree(known: Instrument, said: Instrument) -> bool:
+    # A pair that is its own base is one whose source knew no more than its name.
+    if said.contract == "spot" and said.base == said.symbol:
+        said = msgspec.structs.replace(said, base=known.base)
+    return _terms(known) == _terms(said)
 
 
 def _terms(spec: Instrument) -> tuple[object, ...]:

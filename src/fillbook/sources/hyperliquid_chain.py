@@ -27,15 +27,19 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
-    """The position of a coin behind all its fills up to an instant, that one included."""
+    """The position of a coin behind all its fills up to an instant, that one included.
+
+    `start` is the position before that instant; None where nothing is known of the instant.
+    """
 
     at_ms: int
     position: str
+    start: str | None = None
 
 
 class Break(msgspec.Struct, frozen=True, array_like=True):
-    """Fills of a coin are missing between two instants: behind `since_ms` it stood at `position`,
-    yet the fill at `until_ms` started elsewhere."""
+    """Fills of a coin are missing: behind `since_ms` it stood at `position`, yet what is known
+    does not lead from there to where the fill at `until_ms` started."""
 
     since_ms: int
     position: str
@@ -70,13 +74,20 @@ def follow(
             continue
         start = _start_of(together, place)
         if place is not None and start != Decimal(place.position):
-            broken.setdefault(coin, Break(place.at_ms, place.position, at_ms))
+            broken.setdefault(coin, _break_behind(place, at_ms))
         if start is None:
             reached.pop(coin, None)
             continue
         after = start + sum((link.moved for link in together), Decimal(0))
-        reached[coin] = Place(at_ms, plain_text(after))
+        reached[coin] = Place(at_ms, plain_text(after), plain_text(start))
     return reached, broken
+
+
+def _break_behind(place: Place, until_ms: int) -> Break:
+    # A fill may be missing from the last known instant itself.
+    if place.start is None:
+        return Break(place.at_ms, place.position, until_ms)
+    return Break(place.at_ms - 1, place.start, until_ms)
 
 
 def _start_of(together: Sequence[Link], place: Place | None) -> Decimal | None:

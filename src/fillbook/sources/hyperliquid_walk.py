@@ -117,7 +117,7 @@ def begin(text: str | None, now_ms: int, overlap_ms: int) -> Walk:
     places = dict(last.places)
     for coin, gone in last.missing.items():
         if last.done_ms - gone.until_ms <= _PATIENCE_MS:
-            since_ms = min(since_ms, gone.since_ms)
+            since_ms = max(0, min(since_ms, gone.since_ms - overlap_ms))
         if since_ms <= gone.since_ms:
             places[coin] = Place(gone.since_ms, gone.position)
     return Walk(
@@ -203,7 +203,7 @@ def _look(
 ) -> tuple[Walk, list[Gap]]:
     """Take in a page of the round itself."""
     gaps: list[Gap] = []
-    low_ms, floor_ms = walk.low_ms, walk.floor_ms
+    low_ms, floor_ms, from_places = walk.low_ms, walk.floor_ms, walk.places
     if whole.times_ms:
         oldest_ms = min(whole.times_ms)
         low_ms = oldest_ms if low_ms is None else min(low_ms, oldest_ms)
@@ -214,7 +214,8 @@ def _look(
         if walk.low_ms is None and is_cut:
             since_ns = ((walk.known_ms or 0) + 1) * MS_NS
             gaps.append(Gap(from_ns=since_ns, until_ns=(oldest_ms + 1) * MS_NS, cause=gone))
-    places, broken = follow(walk.places, whole.links)
+            from_places = {}
+    places, broken = follow(from_places, whole.links)
     missing, suspects = _judged(walk, places, broken)
     again: tuple[Window, ...] = ()
     if suspects:
@@ -274,8 +275,7 @@ def _look_again(
         Gap(
             from_ns=(gone.since_ms + 1) * MS_NS,
             until_ns=gone.until_ms * MS_NS,
-            cause=f"fills of {coin} are missing: the next one does not start from "
-            f"{gone.position}, where the last one had left the position",
+            cause=f"fills of {coin} are missing: its positions do not follow from one another",
         )
         for coin, gone in sorted(still.items())
     ]
