@@ -1,0 +1,150 @@
+"""Puts pushed lines into the book, and follows files that a bot appends lines to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from fillbook.facts.model import Claim
+from fillbook.journal.values import BatchOpen, Page
+from fillbook.sources.pace import Pace
+from fillbook.sources.push import RANK_PUSH, SOURCE, Accepted, Place, accept, context_of
+from fillbook.sources.source import Rejected
+from fillbook.sources.stream import JournalWriter
+
+LOOK_NS = 1_000_000_000
+_MOST_CLAIMS = 1000
+_MOST_BYTES = 1 << 20
+_MOST_TOLD = 100
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What became of some lines: `rejected` names the first of those refused, `refused` counts."""
+
+    accepted: int
+    new: int
+    refused: int
+    rejected: tuple[Rejected, ...]
+
+
+class Intake:
+    """Journals pushed facts, one batch per account; `labels()` are the attached accounts' names.
+
+    A fact is on disk when `take` returns. `pulled` is called when the book may have grown.
+    """
+
+    def __init__(
+        self,
+        writer: JournalWriter,
+        labels: Callable[[], Mapping[str, Place]] = dict,
+        pulled: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._writer = writer
+        self._labels = labels
+        self._pulled = pulled
+        self._open: set[str] = set()
+
+    async def take(self, body: bytes) -> Taken:
+        """Take lines of JSON as they are posted."""
+        return await self.keep(accept(body, labels=self._labels()))
+
+    async def keep(self, told: Accepted) -> Taken:
+        """Write what was accepted; whose account it is decides the batch."""
+        by_place: dict[tuple[str, str], list[Claim]] = {}
+        for claim in told.claims:
+            by_place.setdefault((claim.fact.venue, claim.fact.account), []).append(claim)
+        new = 0
+        for (venue, account), claims in sorted(by_place.items()):
+            batch_id = await self._batch(venue, account)
+            for start in range(0, len(claims), _MOST_CLAIMS):
+                some = claims[start : start + _MOST_CLAIMS]
+                done = await self._writer.append(Page(batch_id=batch_id, claims=some, cursor=""))
+                new += done.new
+        if new:
+            self._pulled()
+        return Taken(len(told.claims), new, len(told.rejected), told.rejected[:_MOST_TOLD])
+
+    def read(self, body: bytes, file: str) -> Accepted:
+        """Read lines of a file without writing them."""
+        return accept(body, labels=self._labels(), file=file)
+
+    async def _batch(self, venue: str, account: str) -> str:
+        batch_id = f"{SOURCE}:{venue}:{account}"
+        if batch_id not in self._open:
+            await self._writer.begin(
+                BatchOpen(
+                    batch_id=batch_id,
+                    source=SOURCE,
+                    rank=RANK_PUSH,
+                    venue=venue,
+                    account=account,
+                    fingerprint="",
+                    name=f"pushed by bots, {venue}",
+                    context=context_of(venue, account),
+                )
+            )
+            self._open.add(batch_id)
+        return batch_id
+
+
+class Followed:
+    """A file that grows: yields what is complete, from where the last look ended.
+
+    A line counts once its end is written. A file that was replaced or cut is read from its start;
+    lines it had before are known by then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._inode: int | None = None
+        self._head = b""
+
+    def news(self) -> bytes:
+        """Return complete lines written since the last look, empty when there are none."""
+        try:
+            with self.path.open("rb") as file:
+                self._find(file.fileno(), file.read(64))
+                file.seek(self._offset)
+                found = file.read(_MOST_BYTES)
+        except FileNotFoundError:
+            return b""
+        whole = found[: found.rfind(b"\n") + 1]
+        if not whole and len(found) == _MOST_BYTES:
+            whole = found  # no line is that long: let it be refused, and go on behind it
+        self._offset += len(whole)
+        return whole
+
+    def _find(self, number: int, head: bytes) -> None:
+        status = os.fstat(number)
+        is_other = status.st_ino != self._inode or head[: len(self._head)] != self._head
+        if is_other or status.st_size < self._offset:
+            self._offset, self._head = 0, b""
+        self._inode = status.st_ino
+        if len(head) > len(self._head):
+            self._head = head
+
+
+async def follow(
+    path: Path,
+    intake: Intake,
+    pace: Pace,
+    refused: Callable[[Rejected], None] = lambda rejected: None,
+) -> None:
+    """Follow one file for ever; `refused` hears of lines that cannot be read."""
+    followed = Followed(path)
+    while True:
+        try:
+            body = followed.news()
+        except OSError as fault:
+            refused(Rejected(path.name, None, None, f"cannot be read: {fault.strerror}", ""))
+            body = b""
+        if not body:
+            await pace.rest(LOOK_NS)
+            continue
+        taken = await intake.keep(intake.read(body, path.name))
+        for rejected in taken.rejected:
+            refused(rejected)
