@@ -17,6 +17,7 @@ from fillbook.facts.model import (
 )
 from fillbook.ground.exact import scaled_text
 from fillbook.ground.settings import StrategyRule
+from fillbook.ledger.ledger import fold_claims
 from fillbook.resolve.claims import ResolveRules, resolve
 from fillbook.resolve.event import Event, Group, Resolved, Rungs
 from fillbook.resolve.standing import Standing
@@ -466,3 +467,31 @@ def test_a_charge_without_instrument_settles_in_its_own_asset() -> None:
     (group,) = resolved.groups
     assert (group.key.instrument, group.instrument.settle) == ("-USDC", "USDC")
     assert resolved.findings == []
+
+
+def test_another_accounts_description_changes_nothing_of_this_ones_ledger() -> None:
+    """A contract is the venue's: who else trades it does not matter to a group."""
+    mine = Import([market(account="acct"), fill(0, "buy", 1, fee="0")], "m", "api", 3)
+    for other_account in ("aaaa", "zzzz"):
+        theirs = Import([market(account=other_account)], "t", "api", 3, account=other_account)
+        alone, both = fold_claims(remember(mine)), fold_claims(remember(mine, theirs))
+        assert both.digest() == alone.digest()
+
+
+def test_a_new_name_that_makes_two_groups_one_is_not_taken_in_quickly() -> None:
+    known = [spot("@107"), spot("HYPE/USDC"), *BOTH]
+    standing = Standing(remember(Import(known)), ())
+    assert len(standing.keys) == 2
+    joining = other(spot("@107", "HYPE/USDC").fact, "instrument|joining")
+    everything = remember(Import([*known, joining]))
+    assert len(resolve(everything).groups) == 1
+    assert standing.add([claim for claim in everything if claim.key == joining.key]) is None
+
+
+def test_a_description_that_says_nothing_new_is_taken_in_quickly() -> None:
+    known = [market(), fill(0, "buy", 1, key="a")]
+    standing = Standing(remember(Import(known)), ())
+    again = remember(Import([*known, market(account="else"), fill(1, "buy", 1, key="b")]))
+    fresh = [claim for claim in again if claim.seq > 3]
+    touched = standing.add(fresh)
+    assert touched is not None and [key.instrument for key in touched] == ["BTC"]

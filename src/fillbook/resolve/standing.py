@@ -44,7 +44,7 @@ from fillbook.resolve.event import Group, GroupKey, SourceCoverage
 from fillbook.resolve.evidence import compare_evidence
 from fillbook.resolve.gaps import gap_findings
 from fillbook.resolve.grouping import build_group, contract_of, group_claims
-from fillbook.resolve.instruments import InstrumentBook, same_terms
+from fillbook.resolve.instruments import InstrumentBook
 from fillbook.resolve.rank import settle_conflicts
 from fillbook.resolve.repeats import Repeats
 
@@ -146,6 +146,8 @@ class Standing:
             return None
         if not all(self._is_plain(claim) for claim in claims):
             return None
+        if not self._describes_nothing_new(claims):
+            return None
         fresh = [claim for claim in claims if isinstance(claim.fact, Moved)]
         _, unknown = group_claims(fresh, self.instruments)
         promises = united_coverage(_batches(claims), _spans(claims))
@@ -154,7 +156,7 @@ class Standing:
         if self._repeats.unsettled_by(fresh, promises):
             return None
         for claim in claims:
-            if not isinstance(claim.fact, Moved | Instrument | Silent):
+            if not isinstance(claim.fact, Moved | Silent):
                 self._by_kind[type(claim.fact)].append(claim)
             self._known.add(_identity(claim))
         if any(isinstance(claim.fact, Span | Batch) for claim in claims):
@@ -178,10 +180,14 @@ class Standing:
             if _identity(claim) in self._known or _identity(claim) in self._corrected:
                 return False
             return not isinstance(fact, Moved) or self._counts_alone(claim)
-        if isinstance(fact, Instrument):
-            known = self.instruments.find(fact.venue, fact.symbol)
-            return known is not None and same_terms(known, fact)
-        return isinstance(fact, Span | Batch | Silent)
+        return isinstance(fact, Instrument | Span | Batch | Silent)
+
+    def _describes_nothing_new(self, claims: Sequence[Claimed]) -> bool:
+        """Say whether the instruments stay what they are, names and contracts, with these too."""
+        said = [claim for claim in claims if isinstance(claim.fact, Instrument)]
+        if not said:
+            return True
+        return InstrumentBook([*self._by_kind[Instrument], *said]).same_as(self.instruments)
 
     def _counts_alone(self, claim: Claimed) -> bool:
         """Say whether a new event's account has one source at most, and it is this one's."""
