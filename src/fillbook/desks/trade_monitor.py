@@ -1,0 +1,236 @@
+"""Watches a platform's positions from inside a bot: detected, followed, closed, told.
+
+    monitor = TradeMonitor(platform=platform)
+    monitor.start()
+    ...
+    monitor.stop()
+
+One thread makes one `get_portfolio_breakdown()` call per poll, however many positions are open.
+What it sees goes into a private book in `folder`; every figure is read from that book's ledger.
+Stopping or killing the monitor closes nothing: the next start continues the same trades.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from fillbook.analysis.answers import TradeRow
+from fillbook.desks.announced import Announced
+from fillbook.desks.platform import Platform, ask_positions
+from fillbook.desks.portfolio_memory import Memory, remember
+from fillbook.desks.position_book import Look, PositionBook
+from fillbook.desks.trade_metrics import STORAGE, Record, TradeMetricsCollector, record_of
+from fillbook.desks.trade_outcomes import OutcomeLines, write_open_state
+from fillbook.ground.clock import iso
+from fillbook.ground.clock import now_ns as wall_ns
+from fillbook.monitor.tracker import name_of, pnl_of
+from fillbook.sources.observed import ExitPrice, Observer
+from fillbook.sources.observed_rows import read_position
+from fillbook.sources.source import RowError
+
+log = logging.getLogger("fillbook.desks")
+
+_JOIN_S = 10.0
+_SUSPICIOUS_CLOSES = 3
+
+
+class TradeMonitor:
+    """Detects and follows every position of one platform account.
+
+    `detection_interval` and `poll_interval` are seconds; the shorter one is how often the
+    platform is asked. `MAX_CONCURRENT_TRADES` (None: no cap) bounds how many trades count as
+    tracked; further ones wait in `pending_trades`, and are journaled all the same.
+    `account` names the account in the book, `multipliers` the contract sizes by product.
+    """
+
+    MAX_CONCURRENT_TRADES: int | None = None
+
+    def __init__(
+        self,
+        platform: Platform,
+        detection_interval: float = 30,
+        poll_interval: float = 30,
+        portfolio_memory: Memory | None = None,
+        *,
+        folder: str | Path = STORAGE,
+        metrics_collector: TradeMetricsCollector | None = None,
+        max_concurrent_trades: int | None = None,
+        venue: str = "platform",
+        account: str = "default",
+        currency: str = "USD",
+        multipliers: Mapping[str, Decimal] | None = None,
+        exit_price: ExitPrice | None = None,
+        clock: Callable[[], int] = wall_ns,
+    ) -> None:
+        self.platform = platform
+        self.detection_interval = detection_interval
+        self.poll_interval = poll_interval
+        self.portfolio_memory = portfolio_memory
+        self.folder = Path(folder)
+        self.metrics_collector = metrics_collector or TradeMetricsCollector(self.folder, clock)
+        self.active_trades: dict[str, TradeRow] = {}
+        self.pending_trades: dict[str, TradeRow] = {}
+        self.closed_trades_queue: queue.SimpleQueue[Record] = queue.SimpleQueue()
+        self._cap = max_concurrent_trades or self.MAX_CONCURRENT_TRADES
+        self._clock = clock
+        self._announced = Announced()
+        self._lines = OutcomeLines(self.folder)
+        observer = Observer(
+            venue,
+            account,
+            currency=currency,
+            multipliers=dict(multipliers or {}),
+            decision_for=self._announced.take,
+            exit_price=exit_price,
+        )
+        self._book = PositionBook(self.folder, observer, clock)
+        self._turn = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._flat_closes = 0
+        self._told: set[str] = set()
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the monitor's thread is at work."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start watching in a thread and return at once; starting twice changes nothing."""
+        if self.is_running:
+            return
+        self._ended = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._ended,), name="trade monitor", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, timeout_s: float = _JOIN_S) -> bool:
+        """Stop watching; returns whether the thread ended in time.
+
+        Open trades stay open in the book. A platform that answers after the stop is not heard.
+        """
+        self._ended.set()
+        thread = self._thread
+        if thread is None:
+            return True
+        thread.join(timeout_s)
+        if thread.is_alive():
+            log.warning("the platform still holds the monitor's thread; its answer will be ignored")
+        return not thread.is_alive()
+
+    def poll(self) -> bool:
+        """Ask the platform once, now; False when it did not answer, which closes nothing."""
+        return self._poll(threading.Event())
+
+    def force_track_position(self, position: Mapping[str, Any]) -> bool:
+        """Track a position before the next poll sees it.
+
+        False when it is known already, cannot be read, or the cap leaves no slot.
+        """
+        try:
+            read = read_position(position)
+        except RowError as fault:
+            log.warning("the position cannot be tracked: %s", fault)
+            return False
+        if read is None or (self._cap is not None and len(self.active_trades) >= self._cap):
+            return False
+        with self._turn:
+            look = self._book.add(read)
+            if look is not None:
+                self._take(look)
+        return look is not None
+
+    def associate_decision(self, decision_id: object, asset: str) -> bool:
+        """Expect a position of `asset` within 300 s; it will carry the decision's id."""
+        return self._announced.add(decision_id, asset, self._clock())
+
+    def get_closed_trades(self) -> list[Record]:
+        """Return the trades that finished since the last call, each once."""
+        drained = []
+        while True:
+            try:
+                drained.append(self.closed_trades_queue.get_nowait())
+            except queue.Empty:
+                return drained
+
+    def get_aggregate_statistics(self) -> dict[str, Any]:
+        """Add up all finished trades, those of earlier runs included."""
+        return self.metrics_collector.get_aggregate_statistics()
+
+    def _run(self, ended: threading.Event) -> None:
+        interval_s = min(self.detection_interval, self.poll_interval)
+        while not ended.is_set():
+            self._poll(ended)
+            ended.wait(interval_s)
+
+    def _poll(self, ended: threading.Event) -> bool:
+        try:
+            seen = ask_positions(self.platform)
+            for bad in seen.unreadable:
+                log.warning("a position cannot be read (%s): %s", bad.instrument, bad.reason)
+            with self._turn:
+                if not ended.is_set():
+                    self._take(self._book.look(seen))
+        except Exception as fault:  # a platform may fail in any way; watching goes on
+            log.warning("positions unknown, counted as still open: %s", fault)
+            return False
+        return True
+
+    def _take(self, look: Look) -> None:
+        """Tell what changed, in the order things happen."""
+        for row in look.closed:
+            record = record_of(row, look.updates[row.trade_id])
+            if not self.metrics_collector.knows(record):
+                self._finish(row, record)
+        rows = {row.trade_id: row for row in look.opened}
+        known = self.active_trades.keys() | self.pending_trades.keys()
+        active = {name: rows[name] for name in self.active_trades if name in rows}
+        waiting = [name for name in self.pending_trades if name in rows]
+        for name in rows.keys() - known:
+            log.info("🔔 New trade detected: %s", name_of(rows[name]))
+        waiting += sorted(rows.keys() - known, key=lambda name: rows[name].entry_time)
+        while waiting and (self._cap is None or len(active) < self._cap):
+            name = waiting.pop(0)
+            active[name] = rows[name]
+            log.info("✅ Started tracking trade: %s", name_of(rows[name]))
+        self.active_trades = active
+        self.pending_trades = {name: rows[name] for name in waiting}
+        write_open_state(self.folder, look.opened, iso(self._clock()))
+
+    def _finish(self, row: TradeRow, record: Record) -> None:
+        """Hand a finished trade to everyone; its file comes last, so that a kill repeats it."""
+        is_news = row.trade_id not in self._told
+        memory = self.portfolio_memory
+        steps: list[tuple[str, Callable[[], object]]] = []
+        if is_news:
+            log.info("📊 Trade completed: %s | PnL: %s", name_of(row), pnl_of(row))
+            steps.append(("the outcome line", lambda: self._lines.add(row)))
+        if is_news and memory is not None:
+            steps.append(("the portfolio memory", lambda: remember(memory, record)))
+        collector = self.metrics_collector
+        steps.append(("the trade's file", lambda: collector.record_trade_metrics(record)))
+        for what, step in steps:
+            try:
+                step()
+            except Exception:  # who takes a trade may fail in any way; watching goes on
+                log.exception("%s was not written for %s", what, row.trade_id)
+        if is_news:
+            self._told.add(row.trade_id)
+            self.closed_trades_queue.put(record)
+            self._watch_flat(row)
+
+    def _watch_flat(self, row: TradeRow) -> None:
+        is_flat = row.exit_price is not None and row.exit_price == row.entry_price
+        self._flat_closes = self._flat_closes + 1 if is_flat else 0
+        if self._flat_closes >= _SUSPICIOUS_CLOSES:
+            log.warning(
+                "%d trades in a row closed at their entry price: are the platform's prices fresh?",
+                self._flat_closes,
+            )
