@@ -110,9 +110,11 @@ def demo(
 ) -> None:
     """Import a synthetic month of three bots and answer: did they make money, and why?
 
-    Needs no network and no account; everything is made up and written below DIR.
+    Needs no network and no account; everything is made up and written below DIR. Then the bots
+    trade on, on a simulated venue on this machine, with the live monitor attached, until Ctrl+C.
 
     Examples:
+      fillbook demo
       fillbook demo --once
     """
     from fillbook.cli.options import Asked
@@ -126,11 +128,24 @@ def demo(
         def report(name: str, done: int, total: int) -> None:
             bar(done, total)
 
-        book = run_demo(folder, once=once, say=print, progress=report)
+        book = run_demo(folder, say=print, progress=report)
     print()
     show_answer(Asked(book=book))
     page = Page()
     page.gap()
-    for line in what_next(book):
+    for line in what_next(book, once=once):
         page.line(line)
     page.print()
+    if not once:
+        raise typer.Exit(_go_on(book))
+
+
+def _go_on(book: Path) -> int:
+    """Attach the live monitor to the simulated venue and run until stopped."""
+    from fillbook.cli.monitored import watch
+    from fillbook.cli.opening import Place, find
+    from fillbook.sim.demo_live import trading_on
+
+    place = find(book)
+    with trading_on(place.settings) as live:
+        return watch(Place(place.book, live.settings), live.tools)

@@ -22,6 +22,7 @@ from fillbook.monitor.service import Monitor
 from fillbook.monitor.token import push_token
 from fillbook.publish.counters import counters_path
 from fillbook.publish.prometheus import Exporter
+from fillbook.sources.attach import Tools
 from fillbook.sources.redact import EVERYWHERE
 
 _log = logging.getLogger("fillbook.monitor")
@@ -34,12 +35,19 @@ def pid_path(place: Place) -> Path:
 
 def run_monitor(book: Path | None, port: int | None) -> int:
     """Run the monitor until it is told to stop; return the exit status."""
-    place = _placed(find(book), port)
+    return watch(_placed(find(book), port))
+
+
+def watch(place: Place, tools: Tools | None = None) -> int:
+    """Run the monitor of a place until it is told to stop; return the exit status.
+
+    `tools` bring another clock, as the demo does.
+    """
     say("🔍 Starting Live Trade Monitor\n")
     with PidFile(pid_path(place), place.book) as pid_file:
         log = open_log(place.book.parent / place.settings.monitor.log_dir)
         try:
-            farewell = asyncio.run(_run(place, pid_file))
+            farewell = asyncio.run(_run(place, pid_file, tools))
         except FillbookError as fault:
             _log.error("%s", fault)
             raise
@@ -73,12 +81,12 @@ def say(line: str) -> None:
         print(clean, flush=True)
 
 
-async def _run(place: Place, pid_file: PidFile) -> Farewell:
+async def _run(place: Place, pid_file: PidFile, tools: Tools | None) -> Farewell:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for which in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(which, stop.set)
-    monitor = Monitor(place.book, place.settings, place.book.parent, say)
+    monitor = Monitor(place.book, place.settings, place.book.parent, say, tools)
     token = push_token(place.settings.monitor, os.environ)
     metrics = _metrics_of(monitor, place)
     running = asyncio.create_task(monitor.run(stop, pid_file, metrics=metrics, token=token))

@@ -47,14 +47,13 @@ def run_demo(
     directory: Path,
     *,
     seed: int = SEED,
-    once: bool = True,
     say: Say,
     progress: Progress | None = None,
 ) -> Path:
     """Write the month into `directory`/month, import it, and return the book's path.
 
-    `say` gets a line of text at a time. `once` changes nothing yet: the demo always ends. Raises
-    InputError where the folder's book holds something else, so that nothing gets mixed up.
+    `say` gets a line of text at a time. Raises InputError where the folder's book holds something
+    else, so that nothing gets mixed up.
     """
     directory.mkdir(parents=True, exist_ok=True)
     world = make_world(seed)
@@ -73,15 +72,23 @@ def run_demo(
     return book
 
 
-def what_next(book: Path) -> list[str]:
+def what_next(book: Path, *, once: bool) -> list[str]:
     """Return lines for after the answer: what else to ask of the demo's book."""
+    if once:
+        first = "That was the whole demo; it ends here. Ask the same book more:"
+        last = "Then your own fills: fillbook import PATH, fillbook why"
+    else:
+        first = "Now the bots trade on, at sixty times our speed, and the monitor is attached."
+        last = "Ask in a second terminal, while it runs; Ctrl+C here ends it."
+    live = [f"  fillbook monitor {word} --book {book}" for word in ("status", "metrics")]
     return [
-        "That was the whole demo; it ends here. Ask the same book more:",
+        first,
         f"  fillbook why --by account --book {book}",
         f"  fillbook why --by strategy --book {book}",
+        *([] if once else live),
         f"  fillbook trades --strategy breakout --book {book}",
         f"  fillbook costs --book {book}",
-        "Then your own fills: fillbook import PATH, fillbook why",
+        last,
     ]
 
 

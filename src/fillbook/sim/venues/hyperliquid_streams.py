@@ -13,13 +13,15 @@ from fillbook.sim.venues.hyperliquid_rows import (
     Row,
     fill_row,
     is_perp,
+    ledger_rows,
     order_update,
     payment_row,
 )
 
 # (type, user) of one subscription.
 Subscription = tuple[str, str]
-USER_TYPES = ("userFills", "userEvents", "orderUpdates", "userFundings")
+LEDGER = "userNonFundingLedgerUpdates"
+USER_TYPES = ("userFills", "userEvents", "orderUpdates", "userFundings", LEDGER)
 
 
 def frames_of(world: LiveWorld, wanted: Subscription, events: Sequence[SimEvent]) -> list[Row]:
@@ -62,6 +64,10 @@ def snapshot_of(
         payments = [payment_row(world, one) for one in reversed(paid)]
         told = {"isSnapshot": True, "user": user, "fundings": payments}
         return [{"channel": "userFundings", "data": told}]
+    if kind == LEDGER:
+        moved = ledger_rows(user, world.desk(user).transfers) if known else []
+        told = {"isSnapshot": True, "user": user, "nonFundingLedgerUpdates": moved[-most:]}
+        return [{"channel": LEDGER, "data": told}]
     if kind == "orderUpdates":
         orders = [order for order in world.orders(user) if order.is_open] if known else []
         updates = [order_update(world, order) for order in orders]
