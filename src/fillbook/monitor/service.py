@@ -22,7 +22,7 @@ from fillbook.ground.live_settings import AttachSettings
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.marks.series import marks_path
-from fillbook.monitor.app import Doors, Metrics, Push, make_app
+from fillbook.monitor.app import Doors, Metrics, make_app
 from fillbook.monitor.health import reasons_of
 from fillbook.monitor.journaling import JournalThread
 from fillbook.monitor.livebook import LiveBook
@@ -32,7 +32,10 @@ from fillbook.monitor.serving import Serving
 from fillbook.monitor.tracker import open_names
 from fillbook.monitor.watch import Watch
 from fillbook.sources.attach import Tools
+from fillbook.sources.intake import Intake, Taken, follow
 from fillbook.sources.liveness import AccountHealth, MonitorHealth
+from fillbook.sources.push import Place
+from fillbook.sources.source import Rejected
 
 Say = Callable[[str], None]
 
@@ -49,8 +52,7 @@ _log = logging.getLogger(__name__)
 class Monitor:
     """Runs until told to stop; `say` receives every line for people, from any thread.
 
-    `folder` is where relative names in [monitor] begin. `metrics` and `push` are made by whoever
-    offers them, from this monitor.
+    `folder` is where relative names in [monitor] begin.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Monitor:
         )
         self._live = LiveBook(book, marks_path(book), settings, self.watch.look)
         self._accounts = [self._account_of(attach) for attach in settings.attach]
+        self._intake = Intake(self.journal, self._labels, self._live.nudge)
+        self._watched = [folder / Path(name).expanduser() for name in monitor.watched_files]
         self._failed: dict[int, str] = {}
 
     # -- running ---------------------------------------------------------------------------
@@ -84,10 +88,12 @@ class Monitor:
         pid_file: PidFile,
         *,
         metrics: Metrics | None = None,
-        push: Push | None = None,
         token: str | None = None,
     ) -> Farewell:
-        """Run until `stop` is set or the book fails, and return the last words."""
+        """Run until `stop` is set or the book fails, and return the last words.
+
+        `metrics` writes the exposition; without `token` bots cannot push over HTTP.
+        """
         if not self._book.exists():
             Journal.create(self._book).close()
         monitor = self._settings.monitor
@@ -97,7 +103,8 @@ class Monitor:
         try:
             self.journal.start()
             self._live.start()
-            serving.start(make_app(Doors(self.health, metrics, push, token), monitor.host))
+            doors = Doors(self.health, metrics, self._take, token)
+            serving.start(make_app(doors, monitor.host))
             pid_file.serves(serving.url)
             self._greet(serving.url)
             tasks = {asyncio.create_task(work) for work in self._works()}
@@ -110,7 +117,8 @@ class Monitor:
         return farewell
 
     def _works(self) -> list[Coroutine[Any, Any, None]]:
-        return [self._watch_over(), *(self._keep(nth) for nth in range(len(self._accounts)))]
+        kept = [self._keep(nth) for nth in range(len(self._accounts))]
+        return [self._watch_over(), *kept, *(self._follow(path) for path in self._watched)]
 
     def _greet(self, url: str) -> None:
         monitor = self._settings.monitor
@@ -153,6 +161,40 @@ class Monitor:
             await self._pace.rest(_TRY_AGAIN_NS)
             self._failed.pop(nth, None)
             self._accounts[nth] = self._account_of(self._settings.attach[nth])
+
+    async def _follow(self, path: Path) -> None:
+        """Take what a bot appends to a file; lines that cannot be read are logged."""
+
+        def refused(line: Rejected) -> None:
+            _log.warning("%s line %s: %s %s", path, line.line, line.field or "it", line.reason)
+
+        while not self._are_named():
+            await self._pace.rest(_LOOK_NS)
+        while True:
+            try:
+                await follow(path, self._intake, self._pace, refused)
+            except BookError:
+                raise
+            except FillbookError as fault:
+                _log.warning("%s: %s", path, fault)
+                await self._pace.rest(_TRY_AGAIN_NS)
+
+    async def _take(self, body: bytes) -> Taken:
+        """Take what a bot posts; FillbookError while labels mean nothing yet: it is sent again."""
+        if not self._are_named():
+            what = "accounts are still being attached, so their labels mean nothing yet"
+            raise FillbookError(what, "", "send the same lines again in a moment")
+        return await self._intake.take(body)
+
+    def _are_named(self) -> bool:
+        """Say whether every account that can be attached has told who it is."""
+        known = (account.health for account in self._accounts)
+        return all(one.account or one.state == "refused" for one in known)
+
+    def _labels(self) -> dict[str, Place]:
+        """Return the names that people gave to attached accounts."""
+        known = (account.health for account in self._accounts)
+        return {one.label: Place(one.venue, one.account) for one in known if one.account}
 
     def _account_of(self, attach: AttachSettings) -> AccountPuller:
         return AccountPuller(
