@@ -116,6 +116,39 @@ def _told(ledger: Ledger) -> list[tuple[str, str | None, str | None]]:
     return sorted((f.code, f.instrument or "", f.amount or "") for f in ledger.findings)  # type: ignore[misc]
 
 
+SOURCES = {"api": 3, "file": 2, "export": 1, "history": 1, "push": 0}
+
+
+@st.composite
+def rivals(draw: st.DrawFn, claims: Sequence[Claim]) -> list[Import]:
+    """Let several sources tell overlapping parts of a book, with and without promises."""
+    told = []
+    for place in range(draw(st.integers(2, 4))):
+        source = draw(st.sampled_from(sorted(SOURCES)))
+        said = draw(st.lists(st.sampled_from(claims), unique_by=id, max_size=len(claims)))
+        spans = []
+        for component in draw(st.lists(st.sampled_from(("fills", "funding", "charges")))):
+            since, length = draw(st.integers(0, 12)), draw(st.integers(1, 12))
+            symbol = draw(st.sampled_from((None, None, *MARKETS)))
+            spans.append(covers(component, since * HOUR, (since + length) * HOUR, symbol))
+        markets = claims[: len(MARKETS)]
+        listed = list({id(claim): claim for claim in (*markets, *said)}.values())
+        told.append(Import(listed, f"b{place}", source, SOURCES[source], tuple(spans)))
+    return told
+
+
+@law
+def test_sources_that_overlap_give_one_ledger_in_any_order(examples: int) -> None:
+    @for_all(examples, st.data(), METHOD)
+    def holds(data: st.DataObject, method: FoldMethod) -> None:
+        imports = data.draw(rivals(data.draw(books())))
+        plain = fold_claims(remember(*imports), method)
+        other = fold_claims(remember(*data.draw(st.permutations(imports))), method)
+        assert other.digest() == plain.digest()
+        assert _told(other) == _told(plain)
+        assert (other.coverage, other.n_evidence) == (plain.coverage, plain.n_evidence)
+
+
 def _append(journal: Journal, said: Import, rng: random.Random) -> None:
     """Import one batch in pages of random size."""
     opened = BatchOpen(
@@ -183,7 +216,8 @@ def test_a_ledger_that_follows_its_journal_is_the_folded_one(examples: int) -> N
 
     @for_all(examples, st.data(), METHOD, st.integers(0, 2**32))
     def holds(data: st.DataObject, method: FoldMethod, seed: int) -> None:
-        imports = data.draw(arrivals(data.draw(books(max_events=16))))
+        claims = data.draw(books(max_events=16))
+        imports = data.draw(arrivals(claims) | rivals(claims))
         following, rng = Following(method), random.Random(seed)
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -194,6 +228,7 @@ def test_a_ledger_that_follows_its_journal_is_the_folded_one(examples: int) -> N
                 quick, whole = following.refresh(journal), fold_claims(journal.claims(), method)
                 assert quick.digest() == whole.digest()
                 assert _told(quick) == _told(whole)
+                assert (quick.coverage, quick.orders) == (whole.coverage, whole.orders)
 
 
 @law
