@@ -9,6 +9,9 @@ import asyncio
 import json
 import logging
 import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -337,6 +340,53 @@ def test_b13_b14_v20_v25_stopping_closes_nothing_and_a_restart_continues(tmp_pat
     assert (after.trade_id, after.entry_time) == (before.trade_id, before.entry_time)
     assert after.final_status == "completed"
     assert [record["trade_id"] for record in second.get_closed_trades()] == [before.trade_id]
+
+
+WATCHER = """
+import sys
+from pathlib import Path
+from fillbook.desks.trade_monitor import TradeMonitor
+
+class Platform:
+    def get_portfolio_breakdown(self):
+        sys.stdout.write("asked\\n")
+        sys.stdout.flush()
+        row = {"symbol": "BTC-USD", "side": "SHORT", "size": "2", "price": "67500"}
+        return {"futures_positions": [{**row, "entry_price": "68000"}]}
+
+monitor = TradeMonitor(Platform(), 0.01, 0.01, folder=Path(sys.argv[1]))
+monitor.start()
+monitor._thread.join()
+"""
+
+
+def test_v20_a_killed_monitor_continues_the_same_trade(tmp_path: Path) -> None:
+    seen = []
+    for _ in range(2):
+        command = [sys.executable, "-c", WATCHER, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+            assert run.stdout is not None
+            for _ in range(3):
+                assert run.stdout.readline() == "asked\n"
+            run.kill()
+        assert run.returncode == -signal.SIGKILL
+        (row,) = Desk(tmp_path).trades()
+        seen.append((row.trade_id, row.entry_time, row.final_status))
+    assert seen[0] == seen[1] and seen[0][2] == "open"
+    # What it was worth last survives too: the position vanishes while nobody watches.
+    desk = Desk(tmp_path, clock=Clock("2100-01-01T00:00:00Z"))
+    desk.show()
+    assert [row.realized_pnl for row in desk.trades()] == ["1000"]
+
+
+def test_a_contracts_size_counts_in_money_and_in_the_return(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, multipliers={"BTC-20DEC30": Decimal("0.01")})
+    desk.show(btc())
+    desk.show(btc("95950"))
+    desk.show()
+    (path,) = desk.folder.glob("trade_outcomes/*.jsonl")
+    line = json.loads(path.read_text())
+    assert (line["realized_pnl"], line["roi_percent"]) == ("9.5", "1")
 
 
 def test_b13_a_platform_that_hangs_is_not_waited_for_and_not_heard(tmp_path: Path) -> None:

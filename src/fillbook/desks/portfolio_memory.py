@@ -103,15 +103,16 @@ class PortfolioMemoryEngine:
         return outcome
 
 
-def decision_of(record: Record) -> dict[str, Any]:
+def decision_of(record: Record, multiplier: Decimal = Decimal(1)) -> dict[str, Any]:
     """Bring a finished trade into the shape of the decision behind it.
 
-    Its id is the decision's where one is known, else the trade's.
+    Its id is the decision's where one is known, else the trade's. `multiplier` is the contract's
+    size.
     """
     pnl, entry, size = record["realized_pnl"], record["entry_price"], record["position_size"]
     percent = None
     if pnl is not None and entry and size:
-        percent = float(100 * pnl / (entry * size))
+        percent = float(100 * pnl / (entry * size * multiplier))
     return {
         "id": record.get("decision_id") or record["trade_id"],
         "trade_id": record["trade_id"],
@@ -126,10 +127,10 @@ def decision_of(record: Record) -> dict[str, Any]:
     }
 
 
-def remember(memory: Memory, record: Record) -> None:
+def remember(memory: Memory, record: Record, multiplier: Decimal = Decimal(1)) -> None:
     """Hand a finished trade to a memory."""
     memory.record_trade_outcome(
-        decision_of(record),
+        decision_of(record, multiplier),
         exit_price=record["exit_price"],
         exit_timestamp=record["exit_time"],
         hit_stop_loss=record["exit_reason"] == "stop_loss_likely",

@@ -81,11 +81,12 @@ class TradeMonitor:
         self._clock = clock
         self._announced = Announced()
         self._lines = OutcomeLines(self.folder)
+        self._multipliers = dict(multipliers or {})
         observer = Observer(
             venue,
             account,
             currency=currency,
-            multipliers=dict(multipliers or {}),
+            multipliers=self._multipliers,
             decision_for=self._announced.take,
             exit_price=exit_price,
         )
@@ -208,12 +209,13 @@ class TradeMonitor:
         """Hand a finished trade to everyone; its file comes last, so that a kill repeats it."""
         is_news = row.trade_id not in self._told
         memory = self.portfolio_memory
+        size = self._multipliers.get(row.product_id, Decimal(1))
         steps: list[tuple[str, Callable[[], object]]] = []
         if is_news:
             log.info("📊 Trade completed: %s | PnL: %s", name_of(row), pnl_of(row))
-            steps.append(("the outcome line", lambda: self._lines.add(row)))
+            steps.append(("the outcome line", lambda: self._lines.add(row, size)))
         if is_news and memory is not None:
-            steps.append(("the portfolio memory", lambda: remember(memory, record)))
+            steps.append(("the portfolio memory", lambda: remember(memory, record, size)))
         collector = self.metrics_collector
         steps.append(("the trade's file", lambda: collector.record_trade_metrics(record)))
         for what, step in steps:

@@ -23,19 +23,22 @@ class OutcomeLines:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "trade_outcomes"
 
-    def add(self, row: TradeRow) -> Path:
-        """Append a finished trade under a file lock; a trade already there is left alone."""
+    def add(self, row: TradeRow, multiplier: Decimal = Decimal(1)) -> Path:
+        """Append a finished trade under a file lock; a trade already there is left alone.
+
+        `multiplier` is the contract's size, which its return counts on.
+        """
         path = self._folder / f"{(row.exit_time or row.entry_time)[:10]}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             if not any(row.trade_id in line for line in file):
-                file.write(json.dumps(outcome_line(row)) + "\n")
+                file.write(json.dumps(outcome_line(row, multiplier)) + "\n")
         return path
 
 
-def outcome_line(row: TradeRow) -> dict[str, Any]:
+def outcome_line(row: TradeRow, multiplier: Decimal = Decimal(1)) -> dict[str, Any]:
     """Return the line of a finished trade: numbers as decimal text, None where unknown."""
     seconds = row.holding_duration_seconds
     return {
@@ -56,7 +59,7 @@ def outcome_line(row: TradeRow) -> dict[str, Any]:
         "realized_pnl": row.realized_pnl,
         "fees": row.fees,
         "holding_duration_seconds": None if seconds is None else int(seconds),
-        "roi_percent": _roi(row),
+        "roi_percent": _roi(row, multiplier),
     }
 
 
@@ -79,10 +82,10 @@ def write_open_state(folder: Path, rows: Iterable[TradeRow], when: str) -> Path:
     return path
 
 
-def _roi(row: TradeRow) -> str | None:
+def _roi(row: TradeRow, multiplier: Decimal) -> str | None:
     if row.realized_pnl is None or row.entry_price is None:
         return None
-    invested = Decimal(row.entry_price) * Decimal(row.position_size)
+    invested = Decimal(row.entry_price) * Decimal(row.position_size) * multiplier
     if not invested:
         return None
     return plain_text((100 * Decimal(row.realized_pnl) / invested).quantize(Decimal("0.0001")))

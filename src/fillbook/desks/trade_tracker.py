@@ -62,9 +62,7 @@ class TradeTrackerThread(threading.Thread):
             while not self._ended.wait(self._interval_s):
                 try:
                     seen = ask_positions(self._platform)
-                except (
-                    Exception
-                ) as fault:  # a platform may fail in any way; it stays open meanwhile
+                except Exception as fault:  # a platform may fail in any way; nothing is closed
                     log.warning("%s: the platform did not answer: %s", self.trade_id, fault)
                     continue
                 if self._ended.is_set():
