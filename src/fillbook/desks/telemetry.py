@@ -1,0 +1,350 @@
+"""Live performance telemetry: are we making money, and why?
+
+    telemetry = PerformanceTelemetry(rest_client=client)
+    telemetry.on_order_filled(event)
+    await asyncio.gather(bot(), telemetry.telemetry_loop())
+
+A bot hands in its events; every figure comes from one book (`logs/fillbook.db` unless told
+otherwise), so a restart loses nothing and the same fact told twice counts once. Handing in an
+event returns at once; a thread writes it down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+from fillbook.analysis.daily import DailyRecord
+from fillbook.analysis.digest import Summary, digest
+from fillbook.desks.telemetry_book import DeskBook, OpenBook
+from fillbook.desks.telemetry_costs import (
+    COMMISSION,
+    FUNDING_FEE,
+    IncomeRow,
+    IncomeSource,
+    income_batch,
+    income_claims,
+    to_ms,
+)
+from fillbook.desks.telemetry_events import BotEvent, moment_ns, read_event
+from fillbook.desks.telemetry_figures import Whose, day_of_book, of_trades_csv, whole, window
+from fillbook.desks.telemetry_summaries import (
+    CostSummary,
+    DailySummary,
+    ExecutionSummary,
+    TradeSummary,
+)
+from fillbook.desks.telemetry_trades import TradeLog
+from fillbook.ground.clock import DAY_NS, HOUR_NS, SECOND_NS, day_of, now_ns, zone
+from fillbook.ground.errors import FillbookError
+from fillbook.ground.settings import Settings
+from fillbook.journal.values import BatchOpen
+from fillbook.monitor.schedule import DailySchedule
+from fillbook.publish.daily import DailyFiles, write_all
+from fillbook.sources.source import ReadOptions, RowError
+
+__all__ = [
+    "CostSummary",
+    "DailySummary",
+    "ExecutionSummary",
+    "PerformanceTelemetry",
+    "TradeSummary",
+]
+
+UPDATE_INTERVAL_S = 300
+_FIRST_FETCH_NS = 7 * DAY_NS
+_OVERLAP_NS = HOUR_NS
+
+Sleep = Callable[[float], Awaitable[None]]
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+
+class PerformanceTelemetry:
+    """One bot's telemetry over a book of its own.
+
+    `rest_client` is the bot's own client; with `simulate` it is never touched and no socket is
+    opened. `account` and `venue` name whose events these are, `currency` the settlement of the
+    figures, `tz` the zone of times that name none. `clock` returns UTC nanoseconds.
+    """
+
+    def __init__(
+        self,
+        rest_client: object | None = None,
+        *,
+        simulate: bool = False,
+        log_dir: str | Path = "logs",
+        book: str | Path | None = None,
+        account: str = "default",
+        venue: str = "bot",
+        currency: str = "USDT",
+        tz: str = "UTC",
+        clock: Callable[[], int] = now_ns,
+        sleep: Sleep = asyncio.sleep,
+        settings: Settings | None = None,
+    ) -> None:
+        self.log_dir = Path(log_dir)
+        self.account = account
+        self.venue = venue
+        self.currency = currency
+        self._whose = Whose(account, currency)
+        self.latest: Summary | None = None
+        self.session_start_ns = clock()
+        self.refused: list[str] = []
+        self._clock = clock
+        self._sleep = sleep
+        self._tz = tz
+        self._zone = zone(tz)
+        self._settings = settings or Settings()
+        self._income = None if simulate or rest_client is None else IncomeSource(rest_client)
+        # Income rows tell the fees of fills that name none; a simulation has none.
+        fee = Decimal(0) if simulate or self._income is not None else None
+        self._trades = TradeLog(venue, account, currency, fee)
+        self._batch = BatchOpen(
+            batch_id=f"desk:{venue}:{account}:events",
+            source="push",
+            rank=0,
+            venue=venue,
+            account=account,
+            fingerprint="",
+            name="events of the bot",
+        )
+        self._book = DeskBook(
+            Path(book) if book is not None else self.log_dir / "fillbook.db", self._settings, clock
+        )
+        self._schedule = DailySchedule(self.log_dir, _log.info)
+        self._book.submit(self._take_up)
+
+    # -- events ----------------------------------------------------------------------------
+
+    def on_event(self, event: object, kind: str | None = None) -> None:
+        """Hand in one event of any kind; `kind` beats what the event calls itself.
+
+        Returns at once and never raises because of the event: one that cannot be read is logged
+        and stands in `refused`.
+        """
+        try:
+            read = read_event(event, kind, self._clock(), self._zone)
+        except RowError as fault:
+            self._refuse(kind or "event", fault)
+            return
+        self._book.submit(lambda book: self._write(book, read))
+
+    def on_order_placed(self, event: object) -> None:
+        """Take in ORDER_PLACED: an entry order counts as placed, a reduce-only one does not."""
+        self.on_event(event, "ORDER_PLACED")
+
+    def on_order_filled(self, event: object) -> None:
+        """Take in ORDER_FILLED: with expected and actual price it is a slippage sample too."""
+        self.on_event(event, "ORDER_FILLED")
+
+    def on_position_opened(self, event: object) -> None:
+        """Take in POSITION_OPENED; the same trade opened twice is one."""
+        self.on_event(event, "POSITION_OPENED")
+
+    def on_position_closed(self, event: object) -> None:
+        """Take in POSITION_CLOSED, whole or with a `quantity` in part."""
+        self.on_event(event, "POSITION_CLOSED")
+
+    def _take_up(self, book: OpenBook) -> None:
+        book.begin(self._batch)
+        self._trades.remember(book.journal.claims(kinds=("fill", "order")))
+
+    def _write(self, book: OpenBook, event: BotEvent) -> None:
+        try:
+            claims = self._trades.claims(event)
+        except RowError as fault:
+            self._refuse(event.kind, fault)
+            return
+        if claims:
+            book.append(self._batch, claims)
+
+    def _refuse(self, kind: str, fault: RowError) -> None:
+        self._note(f"{kind}: {fault.field or 'event'} {fault.reason}")
+
+    def _note(self, line: str) -> None:
+        self.refused.append(line)
+        _log.warning("telemetry: not read: %s", line)
+
+    # -- costs -----------------------------------------------------------------------------
+
+    async def get_income_history(
+        self,
+        income_type: str | None = None,
+        symbol: str | None = None,
+        start: object = None,
+        end: object = None,
+    ) -> list[IncomeRow]:
+        """Return the venue's income rows, filtered, from all pages, oldest first.
+
+        Times are datetimes, ISO 8601 text or unix times; by default the last 7 days. Simulating,
+        the answer is empty and nothing is asked.
+        """
+        if self._income is None:
+            return []
+        end_ns = self._clock() if end is None else moment_ns(end, self._zone)
+        start_ns = end_ns - _FIRST_FETCH_NS if start is None else moment_ns(start, self._zone)
+        return await self._income.rows(income_type, symbol, to_ms(start_ns), to_ms(end_ns))
+
+    async def fetch_costs_from_binance(self, start: object = None) -> CostSummary:
+        """Read fees and funding since the last time into the book, and return all costs so far.
+
+        The first time reaches back 7 days, or to `start`. Rows known already change nothing.
+        """
+        batch = income_batch(self.account)
+        if self._income is not None:
+            end_ns = self._clock()
+            resume = await self._ask(lambda book: book.begin(batch))
+            since_ns = end_ns - _FIRST_FETCH_NS
+            if start is not None:
+                since_ns = moment_ns(start, self._zone)
+            elif resume.cursor:
+                since_ns = int(resume.cursor) - _OVERLAP_NS
+            rows: list[IncomeRow] = []
+            for kind in (COMMISSION, FUNDING_FEE):
+                rows += await self._income.rows(kind, None, to_ms(since_ns), to_ms(end_ns))
+            claims, refused = income_claims(rows, self.account)
+            for line in refused:
+                self._note(f"income: {line}")
+            await self._ask(lambda book: book.append(batch, claims, str(end_ns)))
+        record = await self._ask(lambda book: whole(book.view(), self._whose))
+        told: CostSummary = CostSummary.of(record)
+        return told
+
+    # -- figures ---------------------------------------------------------------------------
+
+    def cost_summary(self) -> CostSummary:
+        """Return what trading cost over the whole book, in the desk's currency."""
+        told: CostSummary = CostSummary.of(self._record())
+        return told
+
+    def execution_summary(self) -> ExecutionSummary:
+        """Return entry orders placed and filled over the whole book."""
+        told: ExecutionSummary = ExecutionSummary.of(self._record())
+        return told
+
+    def trade_summary(self, days: int | None = None) -> TradeSummary:
+        """Return the closed trades of the whole book, or of the last `days` x 24 hours."""
+        until_ns = self._clock() + 1
+
+        def ask(book: OpenBook) -> DailyRecord:
+            if days is None:
+                return whole(book.view(), self._whose)
+            return window(book.view(), self._whose, until_ns - 1 - days * DAY_NS, until_ns)
+
+        told: TradeSummary = TradeSummary.of(self._book.run(ask))
+        return told
+
+    def compute_from_trades_csv(
+        self,
+        path: str | Path = "trades.csv",
+        *,
+        days: float | None = None,
+        since: object = None,
+        until: object = None,
+    ) -> TradeSummary:
+        """Return the trades of a trades.csv that were closed in a window, by exit time.
+
+        Both column forms are read. The file is read into a passing book of its own, so it never
+        counts beside the events. Rows that cannot be read are logged and stand in `refused`;
+        InputError where the file as a whole cannot be read.
+        """
+        until_ns = self._clock() + 1 if until is None else moment_ns(until, self._zone)
+        since_ns = 0 if since is None else moment_ns(since, self._zone)
+        if days is not None:
+            since_ns = until_ns - 1 - int(days * DAY_NS)
+        options = ReadOptions(
+            account=self.account, venue=self.venue, tz=self._tz, settle=self.currency
+        )
+        record, refused = of_trades_csv(
+            Path(path), options, self._whose, (since_ns, until_ns), self._settings, self._clock
+        )
+        for line in refused:
+            self._note(line)
+        told: TradeSummary = TradeSummary.of(record)
+        return told
+
+    def update_metrics(self) -> Summary:
+        """Fold what is new and return every figure there is, as the metrics tell them."""
+        at_ns = self._clock()
+        return self._book.run(lambda book: digest(book.view(), at_ns, self.session_start_ns))
+
+    # -- days ------------------------------------------------------------------------------
+
+    def generate_daily_summary(self, day: str | None = None) -> DailySummary:
+        """Return one UTC day in the desk's currency; by default the day that ended last."""
+        told: DailySummary = DailySummary.of(self._day(day or self._ended())[0])
+        return told
+
+    def write_daily_snapshot(self, summary: DailySummary | None = None) -> DailyFiles:
+        """Write daily_summary_YYYY-MM-DD.json and .csv of a day, and return where.
+
+        A day written before is left alone, or revised where late facts changed it. With several
+        currencies each has a folder of its own.
+        """
+        day = summary.date if summary is not None else self._ended()
+        records = self._day(day)
+        if summary is not None:
+            records[0] = summary.record
+        return write_all(records, self.log_dir)[0]
+
+    def run_daily_summary(self, day: str | None = None) -> DailySummary:
+        """Generate, write and log the summary of a day, by default of the day that ended."""
+        summary = self.generate_daily_summary(day)
+        if self.write_daily_snapshot(summary).changed:
+            _log.info("%s", summary.to_log_line())
+        return summary
+
+    async def telemetry_loop(self) -> None:
+        """Refresh every 5 minutes and write each day when it has ended; runs until cancelled.
+
+        Days missed while the bot was down are caught up. A fault of the venue is logged and tried
+        again; a fault of the book ends the loop.
+        """
+        today = day_of(self._clock())
+        while True:
+            try:
+                await self.fetch_costs_from_binance()
+            except FillbookError:
+                raise
+            except Exception as fault:  # whatever the bot's client raises is not the bot's end
+                _log.warning("telemetry: costs not read, tried again soon: %s", fault)
+            now = await self._ask(self._tick)
+            if day_of(now) != today:
+                await asyncio.to_thread(self.run_daily_summary, day_of(now - DAY_NS))
+                today = day_of(now)
+            left_s = (DAY_NS - now % DAY_NS) / SECOND_NS
+            await self._sleep(min(UPDATE_INTERVAL_S, left_s))
+
+    def close(self) -> None:
+        """Write everything that waits and close the book."""
+        self._book.close()
+
+    def __enter__(self) -> PerformanceTelemetry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _tick(self, book: OpenBook) -> int:
+        now = self._clock()
+        self.latest = digest(book.view(), now, self.session_start_ns)
+        self._schedule.run(book.view(), now)
+        return now
+
+    def _record(self) -> DailyRecord:
+        return self._book.run(lambda book: whole(book.view(), self._whose))
+
+    def _day(self, day: str) -> list[DailyRecord]:
+        return self._book.run(lambda book: day_of_book(book.view(), self._whose, day))
+
+    async def _ask(self, work: Callable[[OpenBook], Result]) -> Result:
+        return await asyncio.wrap_future(self._book.submit(work))
+
+    def _ended(self) -> str:
+        return day_of(self._clock() - DAY_NS)

@@ -1,0 +1,101 @@
+"""A desk's own book, behind one thread: writing never waits in the bot, reading follows writing.
+
+Everything asked of the book is done in the order it was asked, so a summary sees every event that
+was handed in before it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from fillbook.analysis.valuation import Valuer
+from fillbook.analysis.view import BookView
+from fillbook.facts.model import Claim
+from fillbook.ground.settings import Settings
+from fillbook.journal.store import Journal
+from fillbook.journal.values import BatchOpen, Page, Resume
+from fillbook.ledger.following import Following
+from fillbook.marks.series import MarkStore, marks_path
+from fillbook.resolve.claims import ResolveRules
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+
+class OpenBook:
+    """The open files, for work that runs in the book's thread."""
+
+    def __init__(self, path: Path, settings: Settings, clock: Callable[[], int]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.journal = Journal.open(path) if path.exists() else Journal.create(path)
+        self._marks = MarkStore(marks_path(path))
+        self._settings = settings
+        self._clock = clock
+        rules = ResolveRules(strategies=settings.strategies.rules)
+        self._following = Following(settings.fold.method, rules)
+        self._view: BookView | None = None
+
+    def begin(self, batch: BatchOpen) -> Resume:
+        """Open a batch, or find where it stopped."""
+        return self.journal.begin(batch, self._clock())
+
+    def append(self, batch: BatchOpen, claims: Sequence[Claim], cursor: str = "") -> int:
+        """Write claims and their cursor, durable on return; returns how many were new."""
+        page = Page(batch_id=batch.batch_id, claims=claims, cursor=cursor)
+        return self.journal.append(page, self._clock()).new
+
+    def view(self) -> BookView:
+        """Return the book as it stands; the same view while nothing was written."""
+        head = self.journal.head()
+        if self._view is None or (self._view.seq, self._view.head) != (head.seq, head.hash):
+            ledger = self._following.refresh(self.journal)
+            self._view = BookView(
+                lambda: ledger,
+                Valuer(self._marks, self._settings.marks.max_age_ns),
+                self._settings,
+                self.journal.findings,
+                seq=ledger.seq,
+                head=ledger.head,
+            )
+        return self._view
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._marks.close()
+        self.journal.close()
+
+
+class DeskBook:
+    """One book and its thread. What fails is logged, kept in `fault`, and raised to who waits."""
+
+    def __init__(self, path: Path, settings: Settings, clock: Callable[[], int]) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="telemetry")
+        self._open = self._thread.submit(OpenBook, path, settings, clock)
+        self.fault: BaseException | None = None
+
+    def submit(self, work: Callable[[OpenBook], Result]) -> Future[Result]:
+        """Run work in the thread, after everything that was handed in before."""
+        asked = self._thread.submit(lambda: work(self._open.result()))
+        asked.add_done_callback(self._look)
+        return asked
+
+    def run(self, work: Callable[[OpenBook], Result]) -> Result:
+        """Run work in the thread and wait for its result."""
+        return self.submit(work).result()
+
+    def close(self) -> None:
+        """Write everything that waits, then close; closing twice is harmless."""
+        self._thread.shutdown(wait=True)
+        if self._open.exception() is None:
+            self._open.result().close()
+
+    def _look(self, asked: Future[Result]) -> None:
+        fault = asked.exception()
+        if fault is not None:
+            self.fault = fault
+            _log.error("telemetry: %s", fault)

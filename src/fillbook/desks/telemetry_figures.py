@@ -1,0 +1,107 @@
+"""Which of the ledger's records a desk tells: its account's, in its currency, never none at all."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from fillbook.analysis.daily import DailyRecord
+from fillbook.analysis.dayrecord import between, daily, entry_orders, lifetime
+from fillbook.analysis.view import BookView
+from fillbook.desks.telemetry_book import OpenBook
+from fillbook.desks.telemetry_summaries import empty_record
+from fillbook.ground.clock import DAY_NS, day_start_ns
+from fillbook.ground.errors import InputError
+from fillbook.ground.settings import Settings
+from fillbook.journal.store import Journal
+from fillbook.marks.series import MarkStore, marks_path
+from fillbook.sources.files.importing import import_paths
+from fillbook.sources.source import ReadOptions
+
+
+class Whose(msgspec.Struct, frozen=True):
+    """The account and the currency a desk speaks of."""
+
+    account: str
+    currency: str
+
+
+def whole(view: BookView, whose: Whose) -> DailyRecord:
+    """Return the record of everything the book knows."""
+    until_ns = max([view.end_ns, *(order.ts_ns for order in view.ledger.orders)]) + 1
+    return _mine(view, whose, lifetime(view), "", 0, until_ns)[0]
+
+
+def window(view: BookView, whose: Whose, since_ns: int, until_ns: int) -> DailyRecord:
+    """Return the record of [since, until)."""
+    records = between(view, since_ns, until_ns)
+    return _mine(view, whose, records, "", since_ns, until_ns)[0]
+
+
+def day_of_book(view: BookView, whose: Whose, day: str) -> list[DailyRecord]:
+    """Return the records of one UTC day, the desk's own currency first."""
+    start_ns = day_start_ns(day)
+    return _mine(view, whose, daily(view, day), day, start_ns, start_ns + DAY_NS)
+
+
+def of_trades_csv(
+    path: Path,
+    options: ReadOptions,
+    whose: Whose,
+    span_ns: tuple[int, int],
+    settings: Settings,
+    clock: Callable[[], int],
+) -> tuple[DailyRecord, list[str]]:
+    """Return the record of a trades.csv in [since, until), and the rows that cannot be read.
+
+    The file is read into a passing book of its own. InputError where it cannot be read at all.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "trades.db"
+        Journal.create(place).close()
+        with Journal.open(place) as journal, MarkStore(marks_path(place)) as marks:
+            report = import_paths(journal, marks, [path], options, "bot-trades", clock=clock)
+        for failed in report.failed:
+            raise InputError(failed.error or "", failed.where or "", failed.next_step or "")
+        refused = [
+            f"{row.file}:{row.line} {row.field or 'row'}: {row.reason}"
+            for file in report.files
+            for row in file.rejections
+        ]
+        passing = OpenBook(place, settings, clock)
+        try:
+            return window(passing.view(), whose, *span_ns), refused
+        finally:
+            passing.close()
+
+
+def _mine(
+    view: BookView,
+    whose: Whose,
+    records: Sequence[DailyRecord],
+    day: str,
+    since_ns: int,
+    until_ns: int,
+) -> list[DailyRecord]:
+    """Return the desk's records; where nothing moved yet, one with what is known of its orders."""
+    mine = [record for record in records if record.account == whose.account]
+    mine.sort(key=lambda record: (record.currency != whose.currency, record.currency))
+    if mine and mine[0].currency == whose.currency:
+        return mine
+    placed, filled = entry_orders(view.ledger.orders, whose.account, since_ns, until_ns)
+    quiet = empty_record(
+        day,
+        since_ns,
+        until_ns - since_ns,
+        currency=whose.currency,
+        account=whose.account,
+        book=view.ledger.book_id,
+        seq=view.seq,
+        head=view.head,
+        orders_placed=placed,
+        orders_filled=filled,
+    )
+    return [quiet, *mine]

@@ -1,0 +1,123 @@
+"""What a desk knows of its bot's open positions and unnamed orders, rebuilt from the book."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from fillbook.desks import telemetry_events as ev
+from fillbook.desks.telemetry_events import BotEvent
+from fillbook.facts.model import AnyFact, Fill, OrderStatus, OrderUpdate, Side
+
+# Order names that this desk had to invent begin with it.
+_UNNAMED = "~"
+
+
+@dataclass
+class Trip:
+    """One position: how much of it is still open, and who told of its opening.
+
+    `by_order`: an order's fill opened it, and no position event has named it yet.
+    """
+
+    leg: str
+    symbol: str
+    side: Side
+    open_qty: Decimal
+    by_order: bool = False
+    exits: int = 0
+    orders: set[str] = field(default_factory=set)
+
+    @property
+    def next_exit(self) -> str:
+        """Name the next closing fill; the first one as a bot's trades.csv names it."""
+        return f"{self.leg}:exit" if not self.exits else f"{self.leg}:exit:{self.exits + 1}"
+
+
+class KnownTrips:
+    """Open and closed positions by trade id, and orders that wait for their filling."""
+
+    def __init__(self) -> None:
+        self._trips: dict[str, Trip] = {}
+        self._waiting: dict[tuple[str, Side | None], deque[str]] = defaultdict(deque)
+        self._unnamed: Counter[str] = Counter()
+
+    def learn(self, fact: AnyFact) -> None:
+        """Take up what was written."""
+        if isinstance(fact, Fill) and fact.leg:
+            self._learn_fill(fact)
+        elif isinstance(fact, OrderUpdate):
+            self._learn_order(fact)
+
+    def get(self, trade_id: str | None) -> Trip | None:
+        """Return a position by its id."""
+        return self._trips.get(trade_id or "")
+
+    def has_order(self, names: set[str]) -> bool:
+        """Say whether some position was opened by an order of one of these names."""
+        return any(names & trip.orders for trip in self._trips.values())
+
+    def takes_over(self, trade_id: str, names: set[str], what: tuple[str, Side, Decimal]) -> bool:
+        """Give a position that its order opened the name its bot uses; False: there is none."""
+        for trip in list(self._trips.values()):
+            alike = (trip.symbol, trip.side, trip.open_qty) == what
+            if trip.by_order and (names & trip.orders or (alike and not names)):
+                trip.by_order = False
+                self._trips[trade_id] = trip
+                return True
+        return False
+
+    def unclaimed(self, order: OrderUpdate, qty: Decimal | None) -> Trip | None:
+        """Return an open position that no order told of, which this order must have opened."""
+        if order.trade_id:
+            return None
+        for trip in self._trips.values():
+            alike = (trip.symbol, trip.side, trip.open_qty) == (order.instrument, order.side, qty)
+            if alike and not trip.by_order and not trip.orders:
+                return trip
+        return None
+
+    def opposite(self, symbol: str, side: Side | None) -> Trip | None:
+        """Return the oldest open position of a symbol that an order on `side` reduces."""
+        for trip in self._trips.values():
+            if trip.symbol == symbol and trip.open_qty and trip.side != side:
+                return trip
+        return None
+
+    def name_of(self, event: BotEvent, symbol: str, status: OrderStatus) -> str | None:
+        """Return the order's own name, or one that keeps an order without ids one order."""
+        client_id = event.text(ev.CLIENT_ID)
+        if client_id or event.text(ev.ORDER_ID):
+            return client_id
+        waiting = self._waiting[symbol, event.side()]
+        if status != "placed" and waiting:
+            return waiting[0]
+        number = event.sequence or str(self._unnamed[symbol] + 1)
+        return f"{_UNNAMED}{symbol}-{number}"
+
+    def _learn_fill(self, fill: Fill) -> None:
+        leg = fill.leg or ""
+        trip = self._trips.get(leg)
+        if trip is not None and fill.side != trip.side:
+            trip.open_qty -= fill.qty
+            trip.exits += 1
+            return
+        names = {name for name in (fill.client_order_id, fill.order_id) if name}
+        by_order = leg in names or leg.startswith(_UNNAMED)
+        self._trips[leg] = Trip(
+            leg, fill.instrument, fill.side, fill.qty, by_order=by_order, orders=names
+        )
+
+    def _learn_order(self, order: OrderUpdate) -> None:
+        name = order.client_order_id or ""
+        if not name.startswith(_UNNAMED):
+            return
+        waiting = self._waiting[order.instrument, order.side]
+        if order.status == "placed":
+            self._unnamed[order.instrument] += 1
+            waiting.append(name)
+        elif order.status != "partially_filled":
+            self._unnamed[order.instrument] += name not in waiting
+            if name in waiting:
+                waiting.remove(name)
