@@ -495,3 +495,24 @@ def test_a_description_that_says_nothing_new_is_taken_in_quickly() -> None:
     fresh = [claim for claim in again if claim.seq > 3]
     touched = standing.add(fresh)
     assert touched is not None and [key.instrument for key in touched] == ["BTC"]
+
+
+def test_the_price_an_order_expected_stands_for_an_unknown_arrival() -> None:
+    expected = order(0, order_id="o1", expected_px=Decimal("99.5"))
+    assert rungs(buy(), expected) == [Rungs(None, Decimal("99.5"), None)]
+    assert rungs(buy(arrival_px="99.7"), expected) == [Rungs(None, Decimal("99.7"), None)]
+    decided = decide("d", order_id="o1", decision_px="99", arrival_px="99.6")
+    assert rungs(buy(), expected, decided) == [Rungs(Decimal(99), Decimal("99.6"), None)]
+    only_decided = decide("d", order_id="o1", decision_px="99")
+    assert rungs(buy(), expected, only_decided) == [Rungs(Decimal(99), Decimal("99.5"), None)]
+
+
+def test_the_last_price_expected_before_the_fill_counts() -> None:
+    said = [
+        order(0, order_id="o1", expected_px=Decimal("99.5")),
+        order(HOUR - 1, client_order_id="mm-1", status="amended", expected_px=Decimal("99.8")),
+        order(HOUR + SECOND, order_id="o1", status="filled", expected_px=Decimal("98")),
+    ]
+    for claims in permutations(said):
+        assert rungs(buy(), *claims) == [Rungs(None, Decimal("99.8"), None)]
+    assert rungs(buy(), said[2]) == [Rungs(None, Decimal(98), None)]

@@ -44,7 +44,7 @@ class Assigner:
         for claim in _in_time_order(orders):
             order = claim.fact
             assert isinstance(order, OrderUpdate)
-            if order.strategy or order.decision_id:
+            if order.strategy or order.decision_id or order.expected_px is not None:
                 for place in _places(order):
                     self._ordered.setdefault(place, []).append(order)
         for claim in _in_time_order(decisions):
@@ -130,13 +130,35 @@ class Assigner:
         return NO_STRATEGY
 
     def rungs_of(self, fill: Fill) -> Rungs | None:
-        """Return decision, arrival and mid price: the fill's own first, else its decision's."""
+        """Return decision, arrival and mid price: the fill's own first, else its decision's.
+
+        Where neither knows the arrival price, it is what the order's sender expected to get.
+        """
         decision = self.decision_of(fill)
-        own = (fill.decision_px, fill.arrival_px, fill.mid_px)
-        if decision is None:
-            return None if own == (None, None, None) else Rungs(*own)
-        seen = (decision.decision_px, decision.arrival_px, decision.mid_px)
-        return Rungs(*(_first(mine, theirs) for mine, theirs in zip(own, seen, strict=True)))
+        seen = (fill.decision_px, fill.arrival_px, fill.mid_px)
+        if decision is not None:
+            theirs = (decision.decision_px, decision.arrival_px, decision.mid_px)
+            seen = (
+                _first(seen[0], theirs[0]),
+                _first(seen[1], theirs[1]),
+                _first(seen[2], theirs[2]),
+            )
+        if seen[1] is None:
+            seen = (seen[0], self._expected_by(fill), seen[2])
+        return None if seen == (None, None, None) else Rungs(*seen)
+
+    def _expected_by(self, fill: Fill) -> Decimal | None:
+        """Return the price that the fill's order expected, as last said before the fill."""
+        told = [order for order in self._orders_of(fill) if order.expected_px is not None]
+        if not told:
+            return None
+        until_ns = fill.ts_ns + fill.printed_ns - 1
+        earlier = [order for order in told if order.ts_ns <= until_ns]
+        return (
+            max(earlier, key=lambda order: order.ts_ns).expected_px
+            if earlier
+            else (told[0].expected_px)
+        )
 
 
 def strategy_in(book: str) -> str:
