@@ -20,6 +20,7 @@ from fillbook.publish.figures import Sample
 from fillbook.publish.registry import DERIVED, revised_name
 
 _log = logging.getLogger(__name__)
+_NOTHING = Fraction(0)
 _DERIVED = frozenset(metric.name for metric in DERIVED)
 
 Series = tuple[str, tuple[str, ...]]
@@ -74,11 +75,12 @@ class Counters:
         changed = False
         # A series the book no longer knows has been taken back as a whole.
         for series in sorted(self._ledger.keys() | now.keys()):
-            before, value = self._ledger.get(series), now.get(series, Fraction(0))
+            before, value = self._ledger.get(series), now.get(series, _NOTHING)
+            revised = self._revised.setdefault(series, _NOTHING)
             if before != value:
                 self._ledger[series], changed = value, True
-            fall = max((before or Fraction(0)) - value, Fraction(0))
-            revised = self._revised[series] = self._revised.get(series, Fraction(0)) + fall
+            if before is not None and before > value:
+                revised = self._revised[series] = revised + before - value
             name, labels = series
             yield Sample(name, labels, value + revised)
             yield Sample(revised_name(name), labels, revised)
