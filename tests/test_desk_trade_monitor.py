@@ -23,6 +23,7 @@ import pytest
 from fillbook.analysis.answers import TradeRow
 from fillbook.analysis.summary import fills, load, trades
 from fillbook.analysis.view import Query
+from fillbook.desks.limits import PortfolioLimits
 from fillbook.desks.portfolio_memory import PortfolioMemoryEngine
 from fillbook.desks.trade_metrics import TradeMetricsCollector
 from fillbook.desks.trade_monitor import TradeMonitor
@@ -493,6 +494,23 @@ def test_b20_finished_trades_are_drained_once(desk: Desk) -> None:
     assert desk.monitor.get_closed_trades() == []
 
 
+def test_b21_a_limit_is_said_once_and_watching_goes_on(tmp_path: Path, told: Any) -> None:
+    limits = PortfolioLimits(
+        capital=Decimal(10_000), stop_loss_pct=Decimal(5), take_profit_pct=Decimal(10)
+    )
+    desk = Desk(tmp_path, limits=limits)
+    reached = []
+    for price in ("95000", "94500.01", "94500", "94400", "96000"):
+        desk.show(btc(price))
+        reached.append(desk.monitor.limit_reached)
+    desk.show()
+    desk.show(btc("94999"))
+    reached.append(desk.monitor.limit_reached)
+    assert reached == [None, None, "stop_loss", "stop_loss", "take_profit", None]
+    assert told.text.count("its stop_loss is reached") == 1
+    assert [row.final_status for row in desk.trades()] == ["completed", "open"]
+
+
 def test_b22_what_is_open_is_written_whole(desk: Desk) -> None:
     desk.show(btc())
     state = json.loads((desk.folder / "open_positions_state.json").read_text())
@@ -640,6 +658,7 @@ monitor = TradeMonitor(
 }
 IMPORTS = """
 from fillbook.desks.trade_monitor import TradeMonitor
+from fillbook.desks.limits import PortfolioLimits
 from fillbook.desks.portfolio_memory import PortfolioMemoryEngine
 """
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from fillbook.analysis.answers import TradeRow
-from fillbook.analysis.summary import trades
+from fillbook.analysis.summary import positions, trades
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import BookView, Query
 from fillbook.facts.model import Claim
@@ -35,12 +35,14 @@ class Look(msgspec.Struct, frozen=True):
     """The trades after one look: all that are open, and those that closed since the last one.
 
     The first look of a run lists every closed trade. Closed trades may be listed again.
-    `updates` counts the prices seen during each trade, by trade id.
+    `updates` counts the prices seen during each trade, by trade id. `unrealized` is what all open
+    positions stand at, None where one of them has no price.
     """
 
     opened: tuple[TradeRow, ...]
     closed: tuple[TradeRow, ...]
     updates: dict[str, int]
+    unrealized: Decimal | None
 
 
 class PositionBook:
@@ -145,6 +147,7 @@ class PositionBook:
             tuple(row for row in rows if row.final_status == "open"),
             tuple(row for row in rows if row.final_status != "open"),
             {row.trade_id: self._updates(row, valuer) for row in rows},
+            _total([row.unrealized for row in positions(view, Query())]),
         )
 
     def _updates(self, row: TradeRow, valuer: Valuer) -> int:
@@ -155,3 +158,8 @@ class PositionBook:
         if row.exit_time is None:
             return len(series.ts_ns) - int(first)
         return int(series.ts_ns.searchsorted(parse_ns(row.exit_time), side="right") - first)
+
+
+def _total(amounts: Sequence[str | None]) -> Decimal | None:
+    known = [Decimal(amount) for amount in amounts if amount is not None]
+    return sum(known, Decimal(0)) if len(known) == len(amounts) else None

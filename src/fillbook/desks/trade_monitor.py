@@ -22,6 +22,7 @@ from typing import Any
 
 from fillbook.analysis.answers import TradeRow
 from fillbook.desks.announced import Announced
+from fillbook.desks.limits import Limit, PortfolioLimits
 from fillbook.desks.platform import Platform, ask_positions
 from fillbook.desks.portfolio_memory import Memory, remember
 from fillbook.desks.position_book import Look, PositionBook
@@ -46,6 +47,8 @@ class TradeMonitor:
     `detection_interval` and `poll_interval` are seconds; the shorter one is how often the
     platform is asked. `MAX_CONCURRENT_TRADES` (None: no cap) bounds how many trades count as
     tracked; further ones wait in `pending_trades`, and are journaled all the same.
+    `limit_reached` says which of the portfolio's `limits` its result has reached; watching goes
+    on, because a position nobody watches is no safer.
     `account` names the account in the book, `multipliers` the contract sizes by product.
     """
 
@@ -66,6 +69,7 @@ class TradeMonitor:
         currency: str = "USD",
         multipliers: Mapping[str, Decimal] | None = None,
         exit_price: ExitPrice | None = None,
+        limits: PortfolioLimits | None = None,
         clock: Callable[[], int] = wall_ns,
     ) -> None:
         self.platform = platform
@@ -77,6 +81,8 @@ class TradeMonitor:
         self.active_trades: dict[str, TradeRow] = {}
         self.pending_trades: dict[str, TradeRow] = {}
         self.closed_trades_queue: queue.SimpleQueue[Record] = queue.SimpleQueue()
+        self.limit_reached: Limit | None = None
+        self._limits = limits
         self._cap = max_concurrent_trades or self.MAX_CONCURRENT_TRADES
         self._clock = clock
         self._announced = Announced()
@@ -203,6 +209,7 @@ class TradeMonitor:
             log.info("✅ Started tracking trade: %s", name_of(rows[name]))
         self.active_trades = active
         self.pending_trades = {name: rows[name] for name in waiting}
+        self._check_limits(look)
         write_open_state(self.folder, look.opened, iso(self._clock()))
 
     def _finish(self, row: TradeRow, record: Record) -> None:
@@ -227,6 +234,16 @@ class TradeMonitor:
             self._told.add(row.trade_id)
             self.closed_trades_queue.put(record)
             self._watch_flat(row)
+
+    def _check_limits(self, look: Look) -> None:
+        if self._limits is None or look.unrealized is None:
+            return
+        told = [row.realized_pnl for row in look.opened if row.realized_pnl is not None]
+        made: Decimal = self.get_aggregate_statistics()["total_pnl"]
+        made += sum(map(Decimal, told), look.unrealized)
+        known, self.limit_reached = self.limit_reached, self._limits.reached(made)
+        if self.limit_reached is not None and self.limit_reached != known:
+            log.warning("the portfolio stands at %s: its %s is reached", made, self.limit_reached)
 
     def _watch_flat(self, row: TradeRow) -> None:
         is_flat = row.exit_price is not None and row.exit_price == row.entry_price
