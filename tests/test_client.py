@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -13,14 +14,19 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fillbook.client import Client, Counts
+from fillbook.facts.model import Decision
 from fillbook.journal.spool import Spool, frame, unframed
+from fillbook.journal.store import Journal
+from fillbook.sim.cast import SWING
 from fillbook.sources.push import accept
+from monitor_runs import configure, running, venue_of, waited
 
 TOKEN = "a-token-long-enough"
 NOWHERE = "http://127.0.0.1:9"
@@ -222,6 +228,38 @@ def test_the_client_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_client_and_file_reach_the_running_monitor_and_its_metrics(tmp_path: Path) -> None:
+    watched = tmp_path / "bot.ndjson"
+    with venue_of(seed=6) as venue:
+        configure(tmp_path, venue, watched_files=["bot.ndjson"])
+        with running(tmp_path, FILLBOOK_PUSH_TOKEN=TOKEN) as monitor:
+            waited("attached", lambda: monitor.health()["status"] == "ok")
+            with Client(monitor.url, TOKEN, venue="paper", account="mine") as client:
+                for number in range(5):
+                    client.order("placed", "BTC", client_order_id=f"o{number}", side="buy")
+                for number in range(4):
+                    client.order("filled", "BTC", client_order_id=f"o{number}", side="buy")
+                client.decision("d", "BTC", "hold", venue="hyperliquid", account="swing")
+                until(lambda: client.counts.sent == 10)
+            # One that the client told already, and one of its own.
+            line = {"kind": "order", "time": time.time_ns(), "venue": "paper", "account": "mine"}
+            line |= {"instrument": "BTC", "status": "placed"}
+            told = [json.dumps(line | {"client_order_id": name}) for name in ("o0", "from-file")]
+            watched.write_text("\n".join(told) + "\n")
+
+            def counted() -> list[str]:
+                with urlopen(f"{monitor.url}/metrics", timeout=5) as answer:
+                    text = answer.read().decode()
+                pattern = r'fillbook_orders_(?:placed|filled)_total{account="mine"} (\S+)'
+                return re.findall(pattern, text)
+
+            waited("six orders placed, four filled", lambda: counted() == ["6.0", "4.0"])
+    with Journal.open(tmp_path / "fillbook.db", readonly=True) as journal:
+        facts = [claim.fact for claim in journal.claims()]
+    (decision,) = [fact for fact in facts if isinstance(fact, Decision)]
+    assert (decision.venue, decision.account) == ("hyperliquid", SWING)
 
 
 # -- the spool -----------------------------------------------------------------------------------
