@@ -30,8 +30,9 @@ from fillbook.desks.trade_monitor import TradeMonitor
 from fillbook.desks.trade_tracker import TradeTrackerThread
 from fillbook.ground.clock import parse_ns
 from fillbook.ground.settings import Settings
-from fillbook.journal.store import Journal
+from fillbook.journal.store import Journal, verify_book
 from fillbook.marks.series import MarkStore, marks_path
+from fillbook.sources.files.registry import reparse
 
 SECOND = 1_000_000_000
 WAIT_S = 20.0
@@ -682,3 +683,12 @@ def test_the_documented_snippets_run(name: str, at_home: Path) -> None:
         platform.wait_until(1)
     assert monitor.stop()
     assert monitor.folder == Path("data/trade_metrics")
+
+
+def test_every_claim_of_the_book_can_be_read_again_from_its_text(desk: Desk) -> None:
+    desk.show(btc(), btc(None, product_id="X", entry_price=None))
+    desk.show(btc("95500.5", contracts="3", entry_price=95100.25))
+    desk.show(btc("95600", contracts="2", entry_price="95100.25"))
+    desk.show()
+    assert len(desk.fills()) == 6
+    assert verify_book(desk.folder / "fillbook.db", reparse) == []

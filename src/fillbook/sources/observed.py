@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from fillbook.facts.identity import key_of
-from fillbook.facts.model import Claim, Fill
+from fillbook.facts.model import AnyFact, Claim, Fill
 from fillbook.ground.exact import decimals_of
 from fillbook.marks.series import Mark
 from fillbook.sources.observed_rows import Place, Position, Positions
@@ -212,6 +212,11 @@ class Observer:
             multiplier=self._multipliers.get(instrument, Decimal(1)),
         )
         return Claim(contract, instrument_key(contract), "")
+
+
+def reparse(context: str, raw: str) -> list[AnyFact]:
+    """Read an inferred fill again from the text kept beside it; the context says nothing."""
+    return [msgspec.json.decode(raw, type=Fill)]
 
 
 def exit_source(fill_id: str | None) -> str | None:

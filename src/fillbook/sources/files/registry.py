@@ -8,7 +8,7 @@ import msgspec
 
 from fillbook.facts.model import AnyFact
 from fillbook.ground.errors import InputError, UsageError
-from fillbook.sources import push
+from fillbook.sources import observed, push
 from fillbook.sources.files import binance
 from fillbook.sources.files.bot_orders import BotOrders
 from fillbook.sources.files.bot_trades import BotTrades
@@ -97,6 +97,8 @@ def reparse(source: str, context: str, raw: str) -> list[AnyFact]:
     """
     if source == push.SOURCE:
         return push.reparse(context, raw)
+    if source == observed.SOURCE:
+        return observed.reparse(context, raw)
     for reader in READERS:
         if reader.name == source:
             return reader.reparse(context, raw)
