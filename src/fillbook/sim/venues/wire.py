@@ -107,7 +107,13 @@ class Wire:
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.002)
         self._ready.set()
+        server = self._server
         await serving
+        # A forced exit leaves connections to the garbage collector, and clients waiting.
+        for connection in list(server.server_state.connections):
+            if (transport := getattr(connection, "transport", None)) is not None:
+                transport.abort()
+        await asyncio.sleep(0)
         beside.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await beside
