@@ -34,7 +34,7 @@ def back_up(book: Path, target: Path, progress: Progress | None = None) -> Copie
     `target` may be a folder: the copy then keeps the book's name. InputError when something lies
     there already; BookDamagedError, and no copy, when what was copied does not verify.
     """
-    place = target / book.name if target.is_dir() else target
+    place = target.joinpath(book.name) if target.is_dir() else target
     head_file = Anchor(place).path
     if place.exists() or head_file.exists():
         raise InputError(

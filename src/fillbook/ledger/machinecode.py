@@ -13,8 +13,11 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from numba import config, njit
+import numba
+from numba import njit
 
+# Its settings are made when it is imported, where no type checker sees them.
+_config: Any = numba.config
 _PARTS = ("kernel.py", "wide.py", "layout.py")
 
 
@@ -24,10 +27,10 @@ def folder() -> Path | None:
     own = Path(__file__).parent
     hasher = hashlib.sha256()
     for part in _PARTS:
-        hasher.update((own / part).read_bytes())
+        hasher.update(own.joinpath(part).read_bytes())
     name = hasher.hexdigest()[:16]
     for base in (Path("~/.cache").expanduser(), Path(gettempdir())):
-        place = base / "fillbook" / "kernel" / name
+        place = base.joinpath("fillbook", "kernel", name)
         try:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             (place / ".written").touch()
@@ -45,9 +48,9 @@ def kept(signature: Any, function: Any, **options: Any) -> Any:
     place = folder()
     if place is None:
         return njit(signature, **options)(function)
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(place)
+    before = _config.CACHE_DIR
+    _config.CACHE_DIR = str(place)
     try:
         return njit(signature, cache=True, **options)(function)
     finally:
-        config.CACHE_DIR = before
+        _config.CACHE_DIR = before
