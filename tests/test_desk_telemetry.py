@@ -6,12 +6,14 @@ import asyncio
 import csv
 import json
 import logging
+import re
 import socket
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -395,10 +397,13 @@ def test_a06_a07_v13_costs_are_the_same_however_often_they_are_fetched(
     assert verify_book(tmp_path / "fillbook.db", reparse) == []
 
 
-def test_costs_and_trades_meet_in_one_day(tmp_path: Path, clock: Clock, client: Client) -> None:
+def test_fees_the_venue_tells_do_not_count_again_from_events(
+    tmp_path: Path, clock: Clock, client: Client
+) -> None:
     with PerformanceTelemetry(client, log_dir=tmp_path, clock=clock) as desk:
-        trip(desk, "t1", "100", "150")
+        trip(desk, "t1", "100", "150", commission="5.25")
         asyncio.run(desk.fetch_costs_from_binance())
+        assert desk.trade_summary().basis == "gross, fees apart"
         document = desk.generate_daily_summary(DAY).to_dict()
         assert document["trades"]["total"] == 1
         assert document["costs"]["fees_paid"] == 15.5
@@ -572,6 +577,16 @@ def test_v10_ten_trades_through_the_desk(tmp_path: Path, clock: Clock) -> None:
     assert document["time"]["time_in_market_pct"] == 45.5
 
 
+def test_fees_that_events_name_make_the_trades_net(tmp_path: Path, clock: Clock) -> None:
+    with PerformanceTelemetry(log_dir=tmp_path, clock=clock) as desk:
+        trip(desk, "t1", "100", "101", fee="0.75")
+        told = desk.trade_summary()
+        assert shown(told.net_pnl, told.losing_trades, told.basis) == (Decimal("-0.5"), 1, "net")
+        trip(desk, "t2", "100", "101")
+        assert desk.cost_summary().fees_paid is None
+        assert "fees=n/a" in desk.generate_daily_summary(DAY).to_log_line()
+
+
 class TimeUpError(Exception):
     """Ends a loop that otherwise runs for ever."""
 
@@ -711,3 +726,63 @@ def test_the_missions_own_line() -> None:
         "date=2026-01-01 trades=5 win_rate=60.0% expectancy=6.20 profit_factor=1.85 "
         "fill_rate=83.3% avg_slippage_bps=3.5 fees=12.50 net_funding=-2.30 time_in_market=45.2%"
     )
+
+
+def test_a16_metrics_are_served_as_prometheus_text(tmp_path: Path, clock: Clock) -> None:
+    scraped: list[str] = []
+
+    with PerformanceTelemetry(
+        Client(V13), log_dir=tmp_path, clock=clock, port=0, sleep=lambda _: scrape()
+    ) as desk:
+
+        async def scrape() -> None:
+            def fetch() -> str:
+                with urlopen(f"{desk.metrics.url}/") as answer:
+                    text: str = answer.read().decode()
+                return text
+
+            scraped.append(await asyncio.to_thread(fetch))
+            if len(scraped) == 3:
+                raise TimeUpError
+
+        trip(desk, "t1", "100", "110")
+        with pytest.raises(TimeUpError):
+            asyncio.run(desk.telemetry_loop())
+    for text in scraped:
+        label = 'account="default",currency="USDT"'
+        assert f"fillbook_fees_paid_total{{{label}}} 15.5\n" in text
+        assert f"fillbook_funding_paid_total{{{label}}} 2.0\n" in text
+        assert f"fillbook_trades_closed_total{{{label}}} 1.0\n" in text
+        assert f"fillbook_win_rate_pct{{{label}}} 100.0\n" in text
+
+
+def test_the_page_does_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "telemetry.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    shows: dict[str, Any] = {}
+    exec(snippet, shows)
+    opened = {"trade_id": "t1", "symbol": "BTCUSDT", "side": "LONG", "quantity": 1}
+
+    class Bot:
+        def __init__(self) -> None:
+            self.sends: dict[str, Any] = {}
+
+        def on(self, kind: str, taken: Any) -> None:
+            self.sends[kind] = taken
+
+        async def run(self) -> None:
+            self.sends["ORDER_PLACED"](order("o1"))
+            self.sends["ORDER_FILLED"](order("o1", T0 + SECOND_NS))
+            self.sends["POSITION_OPENED"]({**opened, "entry_price": 100, "timestamp": iso(T0)})
+            late = iso(T0 + HOUR_NS)
+            self.sends["POSITION_CLOSED"]({**opened, "exit_price": 110, "timestamp": late})
+            raise TimeUpError
+
+    with pytest.raises(TimeUpError):
+        asyncio.run(shows["main"](Bot(), client))
+    with PerformanceTelemetry(log_dir=tmp_path / "logs", clock=Clock(T0 + DAY_NS)) as desk:
+        assert desk.execution_summary().fill_rate_pct == 100.0
+        assert shown(desk.trade_summary().gross_profit) == (10,)

@@ -21,17 +21,11 @@ from typing import TypeVar
 from fillbook.analysis.daily import DailyRecord
 from fillbook.analysis.digest import Summary, digest
 from fillbook.desks.telemetry_book import DeskBook, OpenBook
-from fillbook.desks.telemetry_costs import (
-    COMMISSION,
-    FUNDING_FEE,
-    IncomeRow,
-    IncomeSource,
-    income_batch,
-    income_claims,
-    to_ms,
-)
+from fillbook.desks.telemetry_costs import FIRST_FETCH_NS, IncomeRow, IncomeSource, to_ms
 from fillbook.desks.telemetry_events import BotEvent, moment_ns, read_event
+from fillbook.desks.telemetry_fetch import CostFetch
 from fillbook.desks.telemetry_figures import Whose, day_of_book, of_trades_csv, whole, window
+from fillbook.desks.telemetry_metrics import MetricsPage
 from fillbook.desks.telemetry_summaries import (
     CostSummary,
     DailySummary,
@@ -39,7 +33,7 @@ from fillbook.desks.telemetry_summaries import (
     TradeSummary,
 )
 from fillbook.desks.telemetry_trades import TradeLog
-from fillbook.ground.clock import DAY_NS, HOUR_NS, SECOND_NS, day_of, now_ns, zone
+from fillbook.ground.clock import DAY_NS, SECOND_NS, day_of, now_ns, zone
 from fillbook.ground.errors import FillbookError
 from fillbook.ground.settings import Settings
 from fillbook.journal.values import BatchOpen
@@ -56,8 +50,6 @@ __all__ = [
 ]
 
 UPDATE_INTERVAL_S = 300
-_FIRST_FETCH_NS = 7 * DAY_NS
-_OVERLAP_NS = HOUR_NS
 
 Sleep = Callable[[float], Awaitable[None]]
 Result = TypeVar("Result")
@@ -70,7 +62,8 @@ class PerformanceTelemetry:
 
     `rest_client` is the bot's own client; with `simulate` it is never touched and no socket is
     opened. `account` and `venue` name whose events these are, `currency` the settlement of the
-    figures, `tz` the zone of times that name none. `clock` returns UTC nanoseconds.
+    figures, `tz` the zone of times that name none. With a `port` (0: any) the loop serves its
+    metrics on this machine. `clock` returns UTC nanoseconds.
     """
 
     def __init__(
@@ -84,6 +77,7 @@ class PerformanceTelemetry:
         venue: str = "bot",
         currency: str = "USDT",
         tz: str = "UTC",
+        port: int | None = None,
         clock: Callable[[], int] = now_ns,
         sleep: Sleep = asyncio.sleep,
         settings: Settings | None = None,
@@ -104,7 +98,7 @@ class PerformanceTelemetry:
         self._income = None if simulate or rest_client is None else IncomeSource(rest_client)
         # Income rows tell the fees of fills that name none; a simulation has none.
         fee = Decimal(0) if simulate or self._income is not None else None
-        self._trades = TradeLog(venue, account, currency, fee)
+        self._trades = TradeLog(venue, account, currency, fee, fees_apart=self._income is not None)
         self._batch = BatchOpen(
             batch_id=f"desk:{venue}:{account}:events",
             source="push",
@@ -114,9 +108,10 @@ class PerformanceTelemetry:
             fingerprint="",
             name="events of the bot",
         )
-        self._book = DeskBook(
-            Path(book) if book is not None else self.log_dir / "fillbook.db", self._settings, clock
-        )
+        place = self.log_dir / "fillbook.db" if book is None else Path(book)
+        self._book = DeskBook(place, self._settings, clock)
+        self._port = port
+        self.metrics = MetricsPage(place, self._settings, lambda: self.latest)
         self._schedule = DailySchedule(self.log_dir, _log.info)
         self._book.submit(self._take_up)
 
@@ -188,7 +183,7 @@ class PerformanceTelemetry:
         if self._income is None:
             return []
         end_ns = self._clock() if end is None else moment_ns(end, self._zone)
-        start_ns = end_ns - _FIRST_FETCH_NS if start is None else moment_ns(start, self._zone)
+        start_ns = end_ns - FIRST_FETCH_NS if start is None else moment_ns(start, self._zone)
         return await self._income.rows(income_type, symbol, to_ms(start_ns), to_ms(end_ns))
 
     async def fetch_costs_from_binance(self, start: object = None) -> CostSummary:
@@ -196,22 +191,11 @@ class PerformanceTelemetry:
 
         The first time reaches back 7 days, or to `start`. Rows known already change nothing.
         """
-        batch = income_batch(self.account)
         if self._income is not None:
-            end_ns = self._clock()
-            resume = await self._ask(lambda book: book.begin(batch))
-            since_ns = end_ns - _FIRST_FETCH_NS
-            if start is not None:
-                since_ns = moment_ns(start, self._zone)
-            elif resume.cursor:
-                since_ns = int(resume.cursor) - _OVERLAP_NS
-            rows: list[IncomeRow] = []
-            for kind in (COMMISSION, FUNDING_FEE):
-                rows += await self._income.rows(kind, None, to_ms(since_ns), to_ms(end_ns))
-            claims, refused = income_claims(rows, self.account)
-            for line in refused:
-                self._note(f"income: {line}")
-            await self._ask(lambda book: book.append(batch, claims, str(end_ns)))
+            since_ns = None if start is None else moment_ns(start, self._zone)
+            fetch = CostFetch(self._income, self.account, self._ask)
+            for line in await fetch.run(since_ns, self._clock()):
+                self._note(line)
         record = await self._ask(lambda book: whole(book.view(), self._whose))
         told: CostSummary = CostSummary.of(record)
         return told
@@ -238,6 +222,7 @@ class PerformanceTelemetry:
             return window(book.view(), self._whose, until_ns - 1 - days * DAY_NS, until_ns)
 
         told: TradeSummary = TradeSummary.of(self._book.run(ask))
+        told.fees_apart = self._income is not None
         return told
 
     def compute_from_trades_csv(
@@ -271,14 +256,15 @@ class PerformanceTelemetry:
 
     def update_metrics(self) -> Summary:
         """Fold what is new and return every figure there is, as the metrics tell them."""
-        at_ns = self._clock()
-        return self._book.run(lambda book: digest(book.view(), at_ns, self.session_start_ns))
+        self.latest = self._book.run(self._digest)
+        return self.latest
 
     # -- days ------------------------------------------------------------------------------
 
     def generate_daily_summary(self, day: str | None = None) -> DailySummary:
         """Return one UTC day in the desk's currency; by default the day that ended last."""
         told: DailySummary = DailySummary.of(self._day(day or self._ended())[0])
+        told.fees_apart = self._income is not None
         return told
 
     def write_daily_snapshot(self, summary: DailySummary | None = None) -> DailyFiles:
@@ -306,6 +292,10 @@ class PerformanceTelemetry:
         Days missed while the bot was down are caught up. A fault of the venue is logged and tried
         again; a fault of the book ends the loop.
         """
+        async with self.metrics.served(self._port):
+            await self._run()
+
+    async def _run(self) -> None:
         today = day_of(self._clock())
         while True:
             try:
@@ -332,10 +322,12 @@ class PerformanceTelemetry:
         self.close()
 
     def _tick(self, book: OpenBook) -> int:
-        now = self._clock()
-        self.latest = digest(book.view(), now, self.session_start_ns)
-        self._schedule.run(book.view(), now)
-        return now
+        self.latest = self._digest(book)
+        self._schedule.run(book.view(), self.latest.at_ns)
+        return self.latest.at_ns
+
+    def _digest(self, book: OpenBook) -> Summary:
+        return digest(book.view(), self._clock(), self.session_start_ns)
 
     def _record(self) -> DailyRecord:
         return self._book.run(lambda book: whole(book.view(), self._whose))

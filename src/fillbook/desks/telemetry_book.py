@@ -15,6 +15,7 @@ from typing import TypeVar
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import BookView
 from fillbook.facts.model import Claim
+from fillbook.ground.errors import InputError
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.journal.values import BatchOpen, Page, Resume
@@ -32,7 +33,7 @@ class OpenBook:
 
     def __init__(self, path: Path, settings: Settings, clock: Callable[[], int]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal.open(path) if path.exists() else Journal.create(path)
+        self.journal = _opened(path)
         self._marks = MarkStore(marks_path(path))
         self._settings = settings
         self._clock = clock
@@ -70,6 +71,14 @@ class OpenBook:
         self.journal.close()
 
 
+def _opened(path: Path) -> Journal:
+    """Open a book, or make it; another desk may make it in the same instant."""
+    try:
+        return Journal.open(path) if path.exists() else Journal.create(path)
+    except InputError:
+        return Journal.open(path)
+
+
 class DeskBook:
     """One book and its thread. What fails is logged, kept in `fault`, and raised to who waits."""
 
@@ -95,7 +104,7 @@ class DeskBook:
             self._open.result().close()
 
     def _look(self, asked: Future[Result]) -> None:
-        fault = asked.exception()
+        fault = None if asked.cancelled() else asked.exception()
         if fault is not None:
             self.fault = fault
             _log.error("telemetry: %s", fault)

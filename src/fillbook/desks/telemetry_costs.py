@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from fillbook.facts.model import Claim
+from fillbook.ground.clock import DAY_NS
 from fillbook.ground.errors import InputError, UsageError
 from fillbook.journal.values import BatchOpen
 from fillbook.sources.binance import MILLISECOND_NS, VENUE
@@ -26,6 +27,7 @@ from fillbook.sources.stream import PulledRow
 from fillbook.sources.streambook import batch_id_of
 
 PAGE_ROWS = 1000
+FIRST_FETCH_NS = 7 * DAY_NS
 COMMISSION = "COMMISSION"
 FUNDING_FEE = "FUNDING_FEE"
 

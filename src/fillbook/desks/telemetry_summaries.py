@@ -23,6 +23,7 @@ Amount = Decimal | int | float | str
 """A number as a bot has it; a float is read as the decimal text it prints."""
 
 GROSS_BASIS = "gross, fees unknown"
+APART_BASIS = "gross, fees apart"
 NET_BASIS = "net"
 
 
@@ -36,8 +37,12 @@ def decimal_of(amount: Amount) -> Decimal:
 
 
 class _Told:
-    """One record, and the sections of its document that this summary tells."""
+    """One record, and the sections of its document that this summary tells.
 
+    `fees_apart`: the account's fees are known, but not which trade each of them belongs to.
+    """
+
+    fees_apart = False
     sections: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
 
@@ -168,7 +173,9 @@ class TradeSummary(_Told):
 
     @property
     def basis(self) -> str:
-        """Say what the money is: net of fees and funding, or gross where fees are unknown."""
+        """Say what the money is: net of fees and funding, or gross and why."""
+        if self.fees_apart:
+            return APART_BASIS
         return GROSS_BASIS if self.record.net is None else NET_BASIS
 
     @property
@@ -314,6 +321,7 @@ class DailySummary(_Told):
     def trades(self) -> TradeSummary:
         """Return the trades that closed on the day."""
         told: TradeSummary = TradeSummary.of(self.record)
+        told.fees_apart = self.fees_apart
         return told
 
     @property

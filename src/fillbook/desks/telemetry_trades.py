@@ -36,14 +36,24 @@ _PX_DECIMALS = Decimal("1e-12")
 class TradeLog:
     """Turns events into claims and knows which positions are open; `remember` fills it again.
 
-    `fee` is what a fill costs that names no fee of its own: None = unknown.
+    `fee` is what a fill costs that names no fee of its own: None = unknown. With `fees_apart` the
+    venue tells all fees elsewhere, so an event's own fee must not count beside them.
     """
 
-    def __init__(self, venue: str, account: str, currency: str, fee: Decimal | None) -> None:
+    def __init__(
+        self,
+        venue: str,
+        account: str,
+        currency: str,
+        fee: Decimal | None,
+        *,
+        fees_apart: bool = False,
+    ) -> None:
         self._venue = venue
         self._account = account
         self._currency = currency
         self._fee = fee
+        self._fees_apart = fees_apart
         self._known = KnownTrips()
         self._turn: dict[str, Callable[[BotEvent], Iterator[AnyFact]]] = {
             "positionopened": self._opened,
@@ -115,7 +125,7 @@ class TradeLog:
             return
         known = self._known.get(order.trade_id) or self._known.unclaimed(order, qty)
         if known is not None:
-            known.orders |= names
+            self._known.opened_by(known, names)
             if order.expected_px is not None:
                 yield self._price_of(event, f"{known.leg}:entry", order, known.side)
         elif px and qty and order.side:
@@ -243,7 +253,7 @@ class TradeLog:
         return {"venue": self._venue, "account": self._account, "ts_ns": event.ts_ns}
 
     def _cost(self, event: BotEvent, symbol: str) -> dict[str, Any]:
-        told = event.number(ev.FEE)
+        told = None if self._fees_apart else event.number(ev.FEE)
         fee = self._fee if told is None else told
         asset = event.text(ev.FEE_ASSET) or self._contract(symbol).settle
         return {"fee": fee, "fee_asset": None if fee is None else asset}

@@ -40,6 +40,9 @@ class KnownTrips:
 
     def __init__(self) -> None:
         self._trips: dict[str, Trip] = {}
+        # Those with something left to close, so that long runs do not slow down.
+        self._open: dict[str, Trip] = {}
+        self._orders: set[str] = set()
         self._waiting: dict[tuple[str, Side | None], deque[str]] = defaultdict(deque)
         self._unnamed: Counter[str] = Counter()
 
@@ -56,11 +59,16 @@ class KnownTrips:
 
     def has_order(self, names: set[str]) -> bool:
         """Say whether some position was opened by an order of one of these names."""
-        return any(names & trip.orders for trip in self._trips.values())
+        return not names.isdisjoint(self._orders)
+
+    def opened_by(self, trip: Trip, names: set[str]) -> None:
+        """Note which order opened a position that told of itself first."""
+        trip.orders |= names
+        self._orders |= names
 
     def takes_over(self, trade_id: str, names: set[str], what: tuple[str, Side, Decimal]) -> bool:
         """Give a position that its order opened the name its bot uses; False: there is none."""
-        for trip in list(self._trips.values()):
+        for trip in self._open.values():
             alike = (trip.symbol, trip.side, trip.open_qty) == what
             if trip.by_order and (names & trip.orders or (alike and not names)):
                 trip.by_order = False
@@ -72,7 +80,7 @@ class KnownTrips:
         """Return an open position that no order told of, which this order must have opened."""
         if order.trade_id:
             return None
-        for trip in self._trips.values():
+        for trip in self._open.values():
             alike = (trip.symbol, trip.side, trip.open_qty) == (order.instrument, order.side, qty)
             if alike and not trip.by_order and not trip.orders:
                 return trip
@@ -80,8 +88,8 @@ class KnownTrips:
 
     def opposite(self, symbol: str, side: Side | None) -> Trip | None:
         """Return the oldest open position of a symbol that an order on `side` reduces."""
-        for trip in self._trips.values():
-            if trip.symbol == symbol and trip.open_qty and trip.side != side:
+        for trip in self._open.values():
+            if trip.symbol == symbol and trip.side != side:
                 return trip
         return None
 
@@ -102,12 +110,14 @@ class KnownTrips:
         if trip is not None and fill.side != trip.side:
             trip.open_qty -= fill.qty
             trip.exits += 1
+            if not trip.open_qty:
+                self._open.pop(leg, None)
             return
         names = {name for name in (fill.client_order_id, fill.order_id) if name}
         by_order = leg in names or leg.startswith(_UNNAMED)
-        self._trips[leg] = Trip(
-            leg, fill.instrument, fill.side, fill.qty, by_order=by_order, orders=names
-        )
+        trip = Trip(leg, fill.instrument, fill.side, fill.qty, by_order=by_order, orders=names)
+        self._trips[leg] = self._open[leg] = trip
+        self._orders |= names
 
     def _learn_order(self, order: OrderUpdate) -> None:
         name = order.client_order_id or ""
