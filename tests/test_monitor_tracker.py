@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,3 +182,30 @@ def test_history_is_not_told_before_it_has_arrived(book: Book, tmp_path: Path) -
     arrived[0] = True
     watch.look(book.view, True)
     assert lines == [f"{NEW} ETH_LONG", f"{STARTED} ETH_LONG"]
+
+
+def test_days_are_caught_up_after_downtime_and_written_again_only_when_they_changed(
+    book: Book, tmp_path: Path
+) -> None:
+    def watched(now_ns: int) -> list[str]:
+        lines: list[str] = []
+        watch = Watch(tmp_path / "logs", lambda: now_ns, lambda: True, lines.append)
+        watch.look(book.view, True)
+        return [line for line in lines if line.startswith("date=")]
+
+    book.put(traded(1, "buy", 1, 100), traded(HOUR_NS, "sell", 1, 110))
+    # The day ended a minute ago: late fills and the funding of midnight may still come.
+    assert watched(T0 + DAY_NS + 60_000_000_000) == []
+    assert [line[:23] for line in watched(T0 + DAY_NS + HOUR_NS)] == ["date=2026-01-05 trades="]
+    # Nobody watched for three days.
+    told = watched(T0 + 4 * DAY_NS + HOUR_NS)
+    assert [line[5:15] for line in told] == ["2026-01-06", "2026-01-07", "2026-01-08"]
+    assert watched(T0 + 4 * DAY_NS + 2 * HOUR_NS) == []
+    # A trade of the first day arrives late.
+    book.put(traded(2 * HOUR_NS, "buy", 1, 100, "ETH"), traded(3 * HOUR_NS, "sell", 1, 90, "ETH"))
+    told = watched(T0 + 4 * DAY_NS + 3 * HOUR_NS)
+    assert len(told) == 1
+    assert told[0].startswith("date=2026-01-05 trades=2 ") and told[0].endswith("(revision 1)")
+    path = tmp_path / "logs" / "daily_summary_2026-01-05.json"
+    document = json.loads(path.read_bytes())
+    assert (document["trades"]["total"], document["fillbook"]["revision"]) == (2, 1)
