@@ -31,10 +31,10 @@ _LISTS = frozenset(
 )
 
 
-def info_ask(kind: str, weight: int, rows: int = 0, **fields: object) -> Ask:
+def ask_of(kind: str, weight: int, rows: int = 0, **fields: object) -> Ask:
     """Return one read of the info endpoint; `rows` is how many it may return at most.
 
-    >>> info_ask("userRole", 60, user="0xa1").body
+    >>> ask_of("userRole", 60, user="0xa1").body
     '{"type":"userRole","user":"0xa1"}'
     """
     body = msgspec.json.encode({"type": kind, **fields}).decode()

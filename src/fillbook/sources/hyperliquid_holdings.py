@@ -16,7 +16,7 @@ from fillbook.ground.clock import MINUTE_NS
 from fillbook.marks.series import Mark
 from fillbook.sources.files.records import parse_object
 from fillbook.sources.hyperliquid import SPOT_NAMES, VENUE
-from fillbook.sources.hyperliquid_asks import STATE_WEIGHT, answered, info_ask
+from fillbook.sources.hyperliquid_asks import STATE_WEIGHT, answered, ask_of
 from fillbook.sources.hyperliquid_markets import Markets, Pair, dex_of
 from fillbook.sources.hyperliquid_rows import SOURCE, ApiContext, drafts_of
 from fillbook.sources.hyperliquid_state import (
@@ -59,7 +59,7 @@ class Holdings:
         for dex in sorted({"", *(dex_of(name) for name in self.known)}):
             where: dict[str, object] = {"dex": dex} if dex else {}
             answer = await self._read(
-                info_ask("clearinghouseState", STATE_WEIGHT, 0, user=self._account, **where)
+                ask_of("clearinghouseState", STATE_WEIGHT, 0, user=self._account, **where)
             )
             state = answered(answer, PerpState)
             asked.append(answer.asked_ns)
@@ -71,7 +71,7 @@ class Holdings:
         is_clear = True
         if self._is_spot_due(now_ns):
             answer = await self._read(
-                info_ask("spotClearinghouseState", STATE_WEIGHT, 0, user=self._account)
+                ask_of("spotClearinghouseState", STATE_WEIGHT, 0, user=self._account)
             )
             spot = answered(answer, SpotState)
             asked.append(answer.asked_ns)
@@ -100,7 +100,7 @@ class Holdings:
         marks: list[Mark] = []
         for dex, names in sorted(wanted.items()):
             where: dict[str, object] = {"dex": dex} if dex else {}
-            answer = await self._read(info_ask("allMids", STATE_WEIGHT, 0, **where))
+            answer = await self._read(ask_of("allMids", STATE_WEIGHT, 0, **where))
             for coin, text in answered(answer, dict[str, str]).items():
                 if coin in names:
                     px = _above_zero(text)

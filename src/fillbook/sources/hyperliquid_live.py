@@ -20,7 +20,7 @@ from fillbook.sources.hyperliquid_asks import (
     USUAL_WEIGHT,
     HyperliquidManners,
     answered,
-    info_ask,
+    ask_of,
 )
 from fillbook.sources.hyperliquid_estimate import estimate
 from fillbook.sources.hyperliquid_holdings import Holdings
@@ -56,7 +56,7 @@ _WHERE = "[[attach]] address"
 
 class _Role(msgspec.Struct):
     role: str
-    data: dict[str, str] = {}
+    told: dict[str, str] = msgspec.field(default_factory=dict, name="data")
 
 
 class _Alarm(msgspec.Struct, frozen=True):
@@ -111,7 +111,7 @@ class HyperliquidAccount:
         answer = await self._ask_role()
         role = answered(answer, _Role)
         if role.role == "agent":
-            master = role.data.get("user", "its master account")
+            master = role.told.get("user", "its master account")
             raise KeyRefusedError(
                 f"{self.account} is the address of an API wallet (agent) of {master}; it has no "
                 "fills of its own, and the venue shows nothing for it",
@@ -131,7 +131,7 @@ class HyperliquidAccount:
         """Return the role of the address; there is no key, so there are no rights to judge."""
         answer = await self._ask_role()
         role = answered(answer, _Role)
-        notes = [f"{name} {address}" for name, address in sorted(role.data.items())]
+        notes = [f"{name} {address}" for name, address in sorted(role.told.items())]
         return KeyRights(
             venue=VENUE,
             subject=self.account,
@@ -143,7 +143,7 @@ class HyperliquidAccount:
 
     async def estimate(self, now_ns: int) -> AttachEstimate:
         """Say what the first attach will take; reads the oldest page of funding."""
-        ask = info_ask("userFunding", USUAL_WEIGHT, OTHERS_A_PAGE, user=self.account, startTime=0)
+        ask = ask_of("userFunding", USUAL_WEIGHT, OTHERS_A_PAGE, user=self.account, startTime=0)
         first = await self._transport.read(ask)
         return estimate(self.account, self._transport.budget, first, now_ns // MS_NS)
 
@@ -217,7 +217,7 @@ class HyperliquidAccount:
     # -- inside ----------------------------------------------------------------------------
 
     async def _ask_role(self) -> Answer:
-        return await self._transport.read(info_ask("userRole", ROLE_WEIGHT, user=self.account))
+        return await self._transport.read(ask_of("userRole", ROLE_WEIGHT, user=self.account))
 
     async def _learn(self, coins: set[str], *, background: bool = False) -> None:
         """Look up markets that nobody has told us about; what stays unknown is asked once a day."""
@@ -226,13 +226,13 @@ class HyperliquidAccount:
         if any(coin.startswith("@") for coin in untold):
             await self._learn_spot(background=background)
         for dex in sorted({dex_of(coin) for coin in untold} - {""}):
-            ask = info_ask("meta", USUAL_WEIGHT, 0, dex=dex)
+            ask = ask_of("meta", USUAL_WEIGHT, 0, dex=dex)
             answer = await self._transport.read(ask, background=background)
             self._markets.learn_dex(dex, answered(answer, PerpMeta))
         self._in_vain |= {coin for coin in untold if not self._markets.is_told(coin)}
 
     async def _learn_spot(self, *, background: bool = False) -> None:
-        ask = info_ask("spotMeta", USUAL_WEIGHT)
+        ask = ask_of("spotMeta", USUAL_WEIGHT)
         answer = await self._transport.read(ask, background=background)
         self._markets.learn_spot(answered(answer, SpotMeta))
 

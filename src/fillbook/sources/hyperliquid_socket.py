@@ -43,7 +43,7 @@ _OF_EVENTS = {
 
 class _Message(msgspec.Struct):
     channel: str
-    data: Any = None
+    told: Any = msgspec.field(default=None, name="data")
 
 
 class UserListener:
@@ -77,11 +77,11 @@ class UserListener:
             return None
         if message.channel == "error":
             # A subscription was refused (ten users at most): this history is pulled by the clock.
-            _log.warning("hyperliquid websocket: %s", str(message.data)[:200])
+            _log.warning("hyperliquid websocket: %s", str(message.told)[:200])
             return None
         if message.channel == "orderUpdates":
-            return self._of_orders(len(message.data))
-        if isinstance(message.data, dict) and message.data.get("isSnapshot"):
+            return self._of_orders(len(message.told))
+        if isinstance(message.told, dict) and message.told.get("isSnapshot"):
             return None  # each connection pulls everything anyway
         streams = _streams_of(message)
         return Nudge(streams=streams, why=message.channel) if streams else None
@@ -107,6 +107,6 @@ def _streams_of(message: _Message) -> tuple[str, ...]:
     if message.channel == "userNonFundingLedgerUpdates":
         return (LEDGER,)
     if message.channel in ("user", "userEvents"):
-        events = {name for kind in message.data for name in _OF_EVENTS[kind]}
+        events = {name for kind in message.told for name in _OF_EVENTS[kind]}
         return tuple(sorted(events))
     raise ValueError(f"an unknown channel {message.channel!r}")

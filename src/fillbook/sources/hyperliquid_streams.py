@@ -13,7 +13,7 @@ import msgspec
 from fillbook.facts.model import Component, Fill
 from fillbook.ground.clock import DAY_NS, MINUTE_NS
 from fillbook.sources.files.records import parse_object
-from fillbook.sources.hyperliquid_asks import USUAL_WEIGHT, answered, info_ask
+from fillbook.sources.hyperliquid_asks import USUAL_WEIGHT, answered, ask_of
 from fillbook.sources.hyperliquid_chain import Link, link_of
 from fillbook.sources.hyperliquid_markets import Markets, dex_of
 from fillbook.sources.hyperliquid_rows import SOURCE, ApiContext, drafts_of
@@ -115,7 +115,7 @@ class TimedStream(RowStream):
     def ask(self, cursor: str, now_ns: int) -> Ask:
         """Return the read of the window that the cursor stands before, both ends included."""
         window = read_walk(cursor).window
-        return info_ask(
+        return ask_of(
             self._kind,
             USUAL_WEIGHT,
             self._page.page_rows,
