@@ -59,8 +59,8 @@ def _costs(part: Part, valuer: Valuer) -> Days:
     """Return funding less fees per row, foreign fees valued; an unvalued one counts as nothing."""
     columns, flows = part.group.columns, part.group.books.outputs
     net = to_floats(flows.funding[: len(columns)]) - to_floats(columns.events.fee)
-    for row in np.flatnonzero(columns.foreign >= 0).tolist():
-        net[row] -= (valuer.foreign_value(columns, row) or 0) / MONEY_ONE
+    if columns.assets:
+        net -= to_floats(valuer.foreign_money(columns).values)
     return net
 
 

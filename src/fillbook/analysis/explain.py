@@ -10,14 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from fillbook.analysis.answers import Ladder
 from fillbook.analysis.valuation import Valuer, position_value
 from fillbook.analysis.view import Part, Rows
-from fillbook.ground.exact import divide_half_even, money_text
+from fillbook.ground.exact import MONEY_ONE, divide_half_even, money_text
 from fillbook.ledger import layout
-from fillbook.ledger.amounts import to_int, to_ints, total
+from fillbook.ledger.amounts import products, to_int, to_ints, total
 from fillbook.ledger.columns import ARRIVAL_KNOWN, MID_KNOWN
+
+Numbers = npt.NDArray[np.int64]
 
 N_RUNGS = 4
 
@@ -104,15 +107,35 @@ class Totals:
 def totals_of(part: Part, valuer: Valuer, since_ns: int | None, until_ns: int) -> Totals:
     """Total one part of a group over its window; positions are carried in and out at marks."""
     totals = Totals(part.currency)
-    rows = part.rows
-    _flows(totals, part, rows, valuer)
+    if part.whole:
+        foreign = _group_flows(totals, part)
+    else:
+        foreign = _picked_flows(totals, part, part.rows)
+        _count_known(totals, part, part.rows)
+    _add_foreign(totals, part, foreign, valuer)
     _unrealised(totals, part, valuer, since_ns, until_ns)
-    _count_known(totals, part, rows)
-    _check_cash(totals, part, rows)
+    _check_cash(totals, part)
     return totals
 
 
-def _flows(totals: Totals, part: Part, rows: Rows, valuer: Valuer) -> None:
+def _group_flows(totals: Totals, part: Part) -> Numbers:
+    """Total a window of a whole group from its blocks; return the rows paid in other assets."""
+    flows, terms = part.group.flows, part.group.columns.terms
+    told = flows.window(part.first, part.last)
+    totals.realised = list(told.realised)
+    totals.signal_unpriced = told.signal_unpriced
+    totals.fees, totals.funding = told.fees, told.funding
+    totals.n_fills, totals.n_fees, totals.n_fundings = told.n_fills, told.n_fees, told.n_fundings
+    totals.n_fee_unknown, totals.n_unpriced_closes = told.n_fee_unknown, told.n_unpriced_closes
+    notional, known = flows.weights(part.first, part.last)
+    unit = terms.factor / terms.divisor / MONEY_ONE
+    totals.notional = notional * unit
+    totals.notional_known = [weight * unit for weight in known]
+    return flows.foreign(part.first, part.last)
+
+
+def _picked_flows(totals: Totals, part: Part, rows: Rows) -> Numbers:
+    """Total the rows of some sub-books; return those paid in other assets."""
     columns, flows = part.group.columns, part.group.books.outputs
     events = columns.events
     realised, flags = flows.realised[rows], flows.flags[rows]
@@ -130,16 +153,20 @@ def _flows(totals: Totals, part: Part, rows: Rows, valuer: Valuer) -> None:
     totals.n_fundings = len(np.unique(columns.seq[rows][is_funding]))
     totals.n_fee_unknown = int((is_fill & ((given & layout.FEE_UNKNOWN) != 0)).sum())
     totals.n_unpriced_closes = int((is_fill & ((flags & layout.REALISED_UNKNOWN) != 0)).sum())
-    foreign = np.arange(len(columns))[rows][columns.foreign[rows] >= 0]
-    for row in foreign.tolist():
-        value = valuer.foreign_value(columns, row)
-        if value is None:
-            totals.n_unvalued += 1
-        elif events.kind[row] == layout.FUNDING:
-            totals.funding -= value
-        else:
-            totals.fees += value
-            totals.n_fees += 1
+    return np.arange(len(columns))[rows][columns.foreign[rows] >= 0]
+
+
+def _add_foreign(totals: Totals, part: Part, rows: Numbers, valuer: Valuer) -> None:
+    if not len(rows):
+        return
+    columns = part.group.columns
+    values, known = valuer.foreign_money(columns)
+    valued = rows[known[rows]]
+    funded = columns.events.kind[valued] == layout.FUNDING
+    totals.n_unvalued += len(rows) - len(valued)
+    totals.funding -= total(values[valued[funded]])
+    totals.fees += total(values[valued[~funded]])
+    totals.n_fees += int((~funded).sum())
 
 
 def _unrealised(
@@ -205,29 +232,37 @@ def fill_values(part: Part) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return events.qty.astype(np.float64) * events.px[:, 3].astype(np.float64) * unit
 
 
-def _check_cash(totals: Totals, part: Part, rows: Rows) -> None:
+def _check_cash(totals: Totals, part: Part) -> None:
     """Count the same money without any lots: cash out of the fills plus what is still held.
 
     Where cost is unknown (an unpriced position, an adjustment) no such count exists.
     """
-    columns, group = part.group.columns, part.group
-    terms, events = columns.terms, columns.events
+    group = part.group
     start, end = group.states_before(part.first), group.states_before(part.last)
     held = [states[book] for states in (start, end) for book in part.books]
     if any(int(state["unpriced_qty"]) for state in held):
         return
-    if (events.kind[rows] == layout.ADJUST).any() or totals.n_unpriced_closes:
+    if totals.n_unpriced_closes or _adjusted(part):
         return
-    quantities, prices = events.qty[rows], events.px[rows][:, 3]
-    if terms.divisor == 1:
-        paid = terms.factor * int((quantities.astype(object) * prices.astype(object)).sum())
-    else:
-        paid = sum(
-            divide_half_even(qty * px * terms.factor, terms.divisor)
-            for qty, px in zip(quantities.tolist(), prices.tolist(), strict=True)
-        )
+    paid = group.flows.paid(part.first, part.last) if part.whole else _paid(part)
     cost = sum(to_int(end[book]["cost"][3]) - to_int(start[book]["cost"][3]) for book in part.books)
     totals.cash_gap = (cost - paid) - totals.realised[3]
+
+
+def _adjusted(part: Part) -> bool:
+    if part.whole:
+        return part.group.flows.adjusted(part.first, part.last)
+    return bool((part.group.columns.events.kind[part.rows] == layout.ADJUST).any())
+
+
+def _paid(part: Part) -> int:
+    """Return the money paid for the fills of some sub-books."""
+    terms, events = part.group.columns.terms, part.group.columns.events
+    quantities, prices = events.qty[part.rows], events.px[part.rows][:, 3]
+    if terms.divisor == 1:
+        return terms.factor * total(products(quantities, prices))
+    pairs = zip(quantities.tolist(), prices.tolist(), strict=True)
+    return sum(divide_half_even(qty * px * terms.factor, terms.divisor) for qty, px in pairs)
 
 
 def explain(

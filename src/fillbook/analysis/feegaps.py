@@ -37,10 +37,11 @@ def _unknown(group: GroupLedger) -> list[Finding]:
 
 def _unpriced(group: GroupLedger, valuer: Valuer) -> list[Finding]:
     columns = group.columns
+    if not columns.assets:
+        return []
     by_asset: dict[str, list[int]] = {}
-    for row in np.flatnonzero(columns.foreign >= 0).tolist():
-        if valuer.foreign_value(columns, row) is None:
-            by_asset.setdefault(columns.assets[int(columns.foreign[row])], []).append(row)
+    for row in np.flatnonzero(~valuer.foreign_money(columns).known).tolist():
+        by_asset.setdefault(columns.assets[int(columns.foreign[row])], []).append(row)
     return [
         _finding(
             group,

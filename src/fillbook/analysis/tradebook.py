@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import Part
 from fillbook.ground.exact import divide_half_even
 from fillbook.ledger import layout
-from fillbook.ledger.amounts import Wide, add_arrays, from_ints, negated
+from fillbook.ledger.amounts import Wide, add_arrays, from_ints, negated, to_ints
 from fillbook.ledger.group import GroupLedger
 
 I64 = npt.NDArray[np.int64]
@@ -73,8 +73,8 @@ class ForeignFees:
     unvalued: frozenset[int]
 
 
-def foreign_fees(group: GroupLedger, valuer: Valuer) -> ForeignFees:
-    """Value a group's fees in other assets per trade; a fill without a rate leaves it unknown.
+def foreign_fees(group: GroupLedger, rows: I64, valuer: Valuer) -> ForeignFees:
+    """Value what rows paid in other assets per trade; a fill without a rate leaves it unknown.
 
     On a flip the closing share rounds half-even, the opening trade gets the rest. Foreign funding
     counts with the opposite sign.
@@ -82,10 +82,11 @@ def foreign_fees(group: GroupLedger, valuer: Valuer) -> ForeignFees:
     columns, flows = group.columns, group.books.outputs
     by_trade: dict[int, int] = {}
     unvalued: set[int] = set()
-    for row in np.flatnonzero(columns.foreign >= 0).tolist():
+    money = valuer.foreign_money(columns)
+    valued = zip(rows.tolist(), to_ints(money.values[rows]), money.known[rows], strict=True)
+    for row, value, known in valued:
         closing, opening = int(flows.trade_close[row]), int(flows.trade_open[row])
-        value = valuer.foreign_value(columns, row)
-        if value is None:
+        if not known:
             unvalued.update(trade for trade in (closing, opening) if trade >= 0)
             continue
         share = value
@@ -107,37 +108,55 @@ def trade_tables(
     opened: dict[str, TradeTable] = {}
     for currency in sorted({part.currency for part in parts}):
         chosen = [part for part in parts if part.currency == currency]
-        table = _table(currency, chosen, valuer, until_ns)
-        is_open = table.close_ns >= until_ns
-        begun = table.open_ns < until_ns
-        inside = ~is_open
-        if since_ns is not None:
-            inside &= table.close_ns >= since_ns
-        closed[currency] = table.pick(inside)
-        opened[currency] = table.pick(is_open & begun)
+        closed[currency] = _table(currency, chosen, valuer, until_ns, _closed)
+        opened[currency] = _table(currency, chosen, valuer, until_ns, _open)
     return closed, opened
 
 
-def _table(currency: str, parts: Sequence[Part], valuer: Valuer, until_ns: int) -> TradeTable:
-    pieces = [_piece(place, part, valuer, until_ns) for place, part in enumerate(parts)]
+def _closed(part: Part) -> I64:
+    """Return the numbers of the trades that a part's rows close, in order of closing."""
+    numbers = part.group.flows.closed(part.first, part.last)
+    if part.whole:
+        return numbers
+    return numbers[np.isin(part.group.books.trades["book"][numbers], part.books)]
+
+
+def _open(part: Part) -> I64:
+    """Return the numbers of the trades that are open behind a part's rows."""
+    numbers = part.group.states_before(part.last)["trade"][list(part.books)]
+    return np.sort(numbers[numbers >= 0])
+
+
+def _table(
+    currency: str,
+    parts: Sequence[Part],
+    valuer: Valuer,
+    until_ns: int,
+    chosen: Callable[[Part], I64],
+) -> TradeTable:
+    pieces = [
+        _piece(place, part.group, chosen(part), valuer, until_ns)
+        for place, part in enumerate(parts)
+    ]
     columns = [np.concatenate(column) for column in zip(*pieces, strict=True)]
     table = TradeTable(currency, [part.group for part in parts], *columns)
     order = np.lexsort((table.number, table.group, table.open_ns, table.close_ns))
     return table.pick(order)
 
 
-def _piece(place: int, part: Part, valuer: Valuer, until_ns: int) -> tuple[npt.NDArray, ...]:  # type: ignore[type-arg]
-    group = part.group
-    trades, ts_ns = group.books.trades, group.columns.ts_ns
-    if not part.whole:
-        trades = trades[np.isin(trades["book"], part.books)]
-    is_open = trades["close_event"] < 0
-    close_ns = ts_ns[np.where(is_open, 0, trades["close_event"])].copy()
-    close_ns[is_open] = until_ns
+def _piece(
+    place: int, group: GroupLedger, numbers: I64, valuer: Valuer, until_ns: int
+) -> tuple[npt.NDArray, ...]:  # type: ignore[type-arg]
+    trades, ts_ns = group.books.trades[numbers], group.columns.ts_ns
+    # A trade that closes behind the window's end counts as open there.
+    close_ns = np.minimum(ts_ns[trades["close_event"]], until_ns)
+    close_ns[trades["close_event"] < 0] = until_ns
     fees = np.ascontiguousarray(trades["fees"])
     fee_unknown = (trades["flags"] & layout.TRADE_FEE_UNKNOWN) != 0
-    if (group.columns.foreign >= 0).any():
-        extra = foreign_fees(group, valuer)
+    if len(trades) and group.columns.assets:
+        last = len(group) if (trades["close_event"] < 0).any() else trades["close_event"].max() + 1
+        paid = group.flows.foreign(int(trades["open_event"].min()), int(last))
+        extra = foreign_fees(group, paid, valuer)
         fees = add_arrays(fees, from_ints(extra.by_trade.get(int(n), 0) for n in trades["number"]))
         fee_unknown |= np.isin(trades["number"], sorted(extra.unvalued))
     count = len(trades)

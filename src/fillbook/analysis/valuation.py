@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from fillbook.facts.model import Instrument
 from fillbook.ground.exact import (
@@ -19,10 +23,11 @@ from fillbook.ground.exact import (
     from_scaled,
     to_scaled,
 )
-from fillbook.ledger.amounts import to_int
+from fillbook.ledger.amounts import Wide, from_ints, to_ints
 from fillbook.ledger.columns import GroupColumns
-from fillbook.marks.asof import as_of
+from fillbook.marks.asof import as_of, as_of_many
 from fillbook.marks.series import MarkStore, Series
+from fillbook.resolve.event import GroupKey
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,17 @@ class Mark:
     ts_ns: int
 
 
+class ForeignMoney(NamedTuple):
+    """What a group's money in other assets is worth in its settlement currency, row by row.
+
+    `values` has shape (n, 2), on the grid, half-even; 0 where there is none, or no rate for it at
+    its time, which is where `known` is False.
+    """
+
+    values: Wide
+    known: npt.NDArray[np.bool_]
+
+
 class Valuer:
     """Looks up marks of one store, each series read once."""
 
@@ -40,6 +56,7 @@ class Valuer:
         self._store = store
         self.max_age_ns = max_age_ns
         self.series = cache(self._series)
+        self._foreign: dict[GroupKey, tuple[GroupColumns, ForeignMoney]] = {}
 
     def _series(self, venue: str, instrument: str) -> Series | None:
         if self._store is None:
@@ -69,20 +86,30 @@ class Valuer:
         place = int(series.ts_ns.searchsorted(at_ns, side="right")) - 1
         return Mark(from_scaled(int(px), series.scale), int(series.ts_ns[place]))
 
-    def rate(self, venue: str, asset: str, currency: str, at_ns: int) -> Decimal | None:
-        """Return the price of one `asset` in `currency`, from that pair's marks or its inverse."""
-        direct = self.mark(venue, f"{asset}/{currency}", at_ns)
-        return None if direct is None else direct.px
+    def foreign_money(self, columns: GroupColumns) -> ForeignMoney:
+        """Value a group's money in other assets, each row at its own time; worked out once."""
+        kept = self._foreign.get(columns.key)
+        if kept is None or kept[0] is not columns:
+            kept = self._foreign[columns.key] = (columns, self._valued(columns))
+        return kept[1]
 
-    def foreign_value(self, columns: GroupColumns, row: int) -> int | None:
-        """Value one row's foreign money in the settlement currency, half-even on the grid."""
-        asset = columns.assets[int(columns.foreign[row])]
-        rate = self.rate(columns.key.venue, asset, columns.contract.settle, int(columns.ts_ns[row]))
-        if rate is None:
-            return None
-        amount = to_int(columns.foreign_amount[row])
-        scale = decimals_of(rate)
-        return divide_half_even(amount * to_scaled(rate, scale), 10**scale)
+    def _valued(self, columns: GroupColumns) -> ForeignMoney:
+        values = np.zeros((len(columns), 2), np.int64)
+        known = np.ones(len(columns), bool)
+        for number, asset in enumerate(columns.assets):
+            rows = np.flatnonzero(columns.foreign == number)
+            series = self.series(columns.key.venue, f"{asset}/{columns.contract.settle}")
+            if series is None:
+                known[rows] = False
+                continue
+            px, found = as_of_many(series, columns.ts_ns[rows], self.max_age_ns)
+            known[rows] = found
+            amounts, one = to_ints(columns.foreign_amount[rows]), 10**series.scale
+            values[rows] = from_ints(
+                divide_half_even(amount * rate, one)
+                for amount, rate in zip(amounts, px.tolist(), strict=True)
+            )
+        return ForeignMoney(values, known)
 
 
 def position_value(contract: Instrument, qty: int, qty_scale: int, px: Decimal) -> int:

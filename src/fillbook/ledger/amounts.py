@@ -102,6 +102,25 @@ def negated(amounts: Wide) -> Wide:
     return np.stack([high, low.view(np.int64)], axis=1)
 
 
+def products(left: NDArray[np.int64], right: NDArray[np.int64]) -> Wide:
+    """Return the row-wise products of two int64 columns as 128-bit numbers.
+
+    >>> to_ints(products(np.array([2**62, -3]), np.array([2**62, 7]))) == [2**124, -21]
+    True
+    """
+    # The magnitude of -2**63 is right as an unsigned word.
+    ours, theirs = (np.abs(side).view(np.uint64) for side in (left, right))
+    ours_low, ours_high = ours & _LOW, ours >> _HALF
+    theirs_low, theirs_high = theirs & _LOW, theirs >> _HALF
+    low, cross, other = ours_low * theirs_low, ours_high * theirs_low, ours_low * theirs_high
+    middle = (low >> _HALF) + (cross & _LOW) + (other & _LOW)
+    high = ours_high * theirs_high + (cross >> _HALF) + (other >> _HALF) + (middle >> _HALF)
+    magnitude = np.stack([high, (low & _LOW) | (middle << _HALF)], axis=1).view(np.int64)
+    negative = (left < 0) != (right < 0)
+    magnitude[negative] = negated(magnitude[negative])
+    return magnitude
+
+
 def to_floats(amounts: Wide, scale: int = 18) -> NDArray[np.float64]:
     """Return a column as floats of number / 10**scale, for statistics only.
 

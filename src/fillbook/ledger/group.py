@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from fillbook.ground.settings import FoldMethod
 from fillbook.ledger import layout
 from fillbook.ledger.bundles import EventColumns, Outputs
 from fillbook.ledger.columns import GroupColumns
+from fillbook.ledger.flows import GroupFlows
 from fillbook.ledger.fold import FoldResult, fold_group
 from fillbook.ledger.states import State
 
@@ -45,6 +47,11 @@ class GroupLedger:
 
     def __len__(self) -> int:
         return len(self.columns)
+
+    @cached_property
+    def flows(self) -> GroupFlows:
+        """Return the totals of this group over any window of its rows, built at the first use."""
+        return GroupFlows(self.columns, self.books.outputs, self.books.trades)
 
     def rows_in(self, since_ns: int | None, until_ns: int | None) -> tuple[int, int]:
         """Return the half-open range of rows inside [since, until)."""
