@@ -361,6 +361,14 @@ def test_after_more_than_three_days_away_unfilled_orders_may_be_gone() -> None:
     assert third.gaps == []
 
 
+def test_a_first_round_cut_off_promised_nothing_and_has_no_gap() -> None:
+    rows = [order(n, NOW_MS - 30 * 86_400_000 + n) for n in range(9)]
+    first = pull(orders_stream(page_rows=3), order_venue(rows))
+    for page in first.pages[:-1]:
+        again = pull(orders_stream(page_rows=3), order_venue(rows), page.next_cursor)
+        assert again.gaps == []
+
+
 def test_conditional_orders_are_walked_by_their_own_names() -> None:
     row = {"algoId": 7, "clientAlgoId": "s", "algoType": "CONDITIONAL", "orderType": "STOP_MARKET"}
     row |= {"symbol": "BTCUSDT", "side": "SELL", "positionSide": "BOTH", "quantity": "1"}

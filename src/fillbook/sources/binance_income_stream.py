@@ -23,7 +23,7 @@ from fillbook.sources.binance_asks import (
 )
 from fillbook.sources.binance_income import TYPES
 from fillbook.sources.binance_rows import INCOME, RowContext
-from fillbook.sources.binance_streams import DEEP_NS, OVERLAP_NS, page_of, retold
+from fillbook.sources.binance_streams import AHEAD_NS, DEEP_NS, OVERLAP_NS, page_of, retold
 from fillbook.sources.cursors import TimeCursor, begin_walk, read_cursor, step, window_of
 from fillbook.sources.faults import UnreadableError
 from fillbook.sources.rows import Row
@@ -68,7 +68,7 @@ class IncomeStream:
 
     def begin(self, cursor: str | None, now_ns: int, overlap_ns: int) -> str:
         """Return the first cursor of a round; ValueError for a cursor of unknown form."""
-        return begin_walk(cursor, now_ns, overlap_ns, now_ns - RETENTION_NS)
+        return begin_walk(cursor, now_ns + AHEAD_NS, overlap_ns, now_ns - RETENTION_NS)
 
     def ask(self, cursor: str, now_ns: int) -> Ask:
         """Return the read of a window, or of one part of a crowded instant."""

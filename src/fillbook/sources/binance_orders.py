@@ -125,7 +125,8 @@ def _draft_algo(row: Row, account: str) -> list[Draft]:
     if status == "placed":
         return told
     filled = row.number("actualQty") or Decimal(0)
-    if status == "filled" and not filled:
+    if status == "filled" and (not filled or filled < (placed.qty or filled)):
+        # It went off, and what it became was withdrawn before all of it was filled.
         status = "cancelled"
     update = msgspec.structs.replace(
         placed,

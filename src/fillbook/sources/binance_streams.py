@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from fillbook.facts.model import Component
-from fillbook.ground.clock import DAY_NS, MINUTE_NS
+from fillbook.ground.clock import DAY_NS, MINUTE_NS, SECOND_NS
 from fillbook.sources.binance import MILLISECOND_NS, MILLISECONDS, VENUE, whole_in
 from fillbook.sources.binance_asks import (
     HISTORY_WEIGHT,
@@ -32,6 +32,9 @@ from fillbook.sources.stream import Answer, Ask, Gap, PulledPage, PulledRow
 # Late rows are looked for so far back with every pull, and once a day.
 OVERLAP_NS = 15 * MINUTE_NS
 DEEP_NS = 7 * DAY_NS
+# A round ends this far ahead of the venue's clock as we know it, so that the newest row of all,
+# which a nudge told us of, is asked for in any case.
+AHEAD_NS = 5 * SECOND_NS
 # A cancelled order that never filled is gone after so long.
 UNFILLED_NS = 3 * DAY_NS
 _BY_ID = ("by id",)
@@ -42,12 +45,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A cursor: the walk through time, and what a crowded instant or an open order adds to it.
 
     `from_id` leads through an instant that fills whole pages. `open_ns` is when the oldest order
-    was placed that was still open; `gone` the stretch whose unfilled orders came too late.
+    was placed that was still open; up to `seen_ns` unfilled orders were seen before they vanish,
+    and `gone` is the stretch in which we came too late for them.
     """
 
     walk: TimeCursor
     from_id: int | None = None
     open_ns: int | None = None
+    seen_ns: int | None = None
     gone: tuple[int, int] | None = None
 
     def text(self) -> str:
@@ -127,7 +132,7 @@ class SymbolStream:
     def begin(self, cursor: str | None, now_ns: int, overlap_ns: int) -> str:
         """Return the first cursor of a round; ValueError for a cursor of unknown form."""
         last = None if cursor is None else read_place(cursor).walk.text()
-        walk = begin_walk(last, now_ns, overlap_ns, now_ns - RETENTION_NS)
+        walk = begin_walk(last, now_ns + AHEAD_NS, overlap_ns, now_ns - RETENTION_NS)
         return Place(walk=read_cursor(walk)).text()
 
     def ask(self, cursor: str, now_ns: int) -> Ask:
@@ -280,31 +285,40 @@ class OrdersStream(SymbolStream):
         if last.open_ns is not None:
             most_ns = RETENTION_NS if overlap_ns >= self.deep_ns else self.deep_ns
             reach_ns = max(overlap_ns, min(last.walk.from_ns - last.open_ns, most_ns))
-        walk = read_cursor(begin_walk(last.walk.text(), now_ns, reach_ns, now_ns - RETENTION_NS))
+        walk = read_cursor(
+            begin_walk(last.walk.text(), now_ns + AHEAD_NS, reach_ns, now_ns - RETENTION_NS)
+        )
         older = last.open_ns is not None and last.open_ns < walk.from_ns
-        kept_ns = now_ns - UNFILLED_NS
-        gone = (last.walk.from_ns, kept_ns) if last.walk.from_ns < kept_ns else last.gone
-        return Place(walk=walk, open_ns=last.open_ns if older else None, gone=gone).text()
+        seen_ns, kept_ns = last.seen_ns, now_ns - UNFILLED_NS
+        gone = (seen_ns, kept_ns) if seen_ns is not None and seen_ns < kept_ns else None
+        open_ns = last.open_ns if older else None
+        return Place(walk=walk, open_ns=open_ns, seen_ns=seen_ns, gone=gone).text()
 
     def _pulled(self, page: Page, following: Place, done: Step) -> PulledPage:
         opened = [at for at in map(self._open_since, page.cells) if at is not None]
         if following.open_ns is not None:
             opened.append(following.open_ns)
-        gone, open_ns = following.gone, min(opened, default=None)
-        if done.gap is None and gone is not None:
-            following = msgspec.structs.replace(following, gone=None)
-        following = msgspec.structs.replace(following, open_ns=open_ns)
         told = super()._pulled(page, following, done)
-        gap = told.gap
+        gap, from_ns, until_ns = told.gap, told.covered_from_ns, told.covered_until_ns
+        gone, seen_ns = following.gone, following.seen_ns
         if gap is None and gone is not None:
             gap = Gap(from_ns=gone[0], until_ns=gone[1], cause=_UNFILLED_GONE)
-        from_ns, until_ns = told.covered_from_ns, told.covered_until_ns
+            gone, seen_ns = None, gap.until_ns
         if from_ns is not None and until_ns is not None:
-            from_ns = max(from_ns, following.walk.until_ns - UNFILLED_NS)
+            from_ns = max(from_ns, following.walk.until_ns - AHEAD_NS - UNFILLED_NS)
             if from_ns >= until_ns:
                 from_ns = until_ns = None
+            else:
+                seen_ns = max(until_ns, seen_ns or 0)
+        following = msgspec.structs.replace(
+            following, open_ns=min(opened, default=None), seen_ns=seen_ns, gone=gone
+        )
         return msgspec.structs.replace(
-            told, gap=gap, covered_from_ns=from_ns, covered_until_ns=until_ns
+            told,
+            next_cursor=following.text(),
+            gap=gap,
+            covered_from_ns=from_ns,
+            covered_until_ns=until_ns,
         )
 
     def _open_since(self, row: Row) -> int | None:
