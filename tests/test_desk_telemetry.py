@@ -233,6 +233,7 @@ def test_a_price_the_order_expected_joins_the_position_in_any_order(
     desk.on_position_opened({**about, "entry_price": "100.05", "timestamp": iso(T0)})
     filled: dict[str, Any] = {"expected_price": "100", "avg_price": "100.05", "quantity": "1"}
     desk.on_order_filled(order("in", T0 + SECOND_NS, **filled))
+    desk.on_order_filled(order("in", T0 + 2 * SECOND_NS, **filled))
     leaving = order("out", T0 + HOUR_NS, side="SELL", reduceOnly=True, expected_price="110")
     desk.on_order_filled({**leaving, "avg_price": "109.89", "quantity": "1"})
     desk.on_position_closed({**about, "exit_price": "109.89", "timestamp": iso(T0 + HOUR_NS)})
@@ -303,6 +304,7 @@ def test_a20_a_position_without_id_is_named_by_symbol_and_number(
     desk.on_event(Event(Kind.CLOSED, 8, exit_price=102.0))
     (row,) = desk.update_metrics().recent_trades
     assert (row.trade_id, row.net) == ("BTCUSDT-7", "3")
+    assert row.entry_time == "2026-01-01T00:00:00.007Z"
 
 
 def test_a21_every_change_of_an_order_is_kept(desk: PerformanceTelemetry, tmp_path: Path) -> None:
@@ -438,6 +440,25 @@ def test_a08_only_matching_rows_are_read_from_every_page(
         pytest.raises(InputError, match="one millisecond"),
     ):
         asyncio.run(desk.get_income_history("COMMISSION", None, iso(T0)))
+
+
+def test_a_row_the_venue_tells_late_is_still_fetched(
+    tmp_path: Path, clock: Clock, client: Client
+) -> None:
+    with PerformanceTelemetry(client, log_dir=tmp_path, clock=clock) as desk:
+        asyncio.run(desk.fetch_costs_from_binance())
+        client.rows.append(income("FUNDING_FEE", "-1", 9, clock.now - 10 * MINUTE_NS))
+        clock.now += 5 * MINUTE_NS
+        assert asyncio.run(desk.fetch_costs_from_binance()).funding_paid == Decimal(3)
+
+
+def test_another_currency_stands_apart(desk: PerformanceTelemetry, tmp_path: Path) -> None:
+    trip(desk, "t1", "100", "110")
+    trip(desk, "t2", "100", "300", symbol="BTCUSDC")
+    summary = desk.run_daily_summary(DAY)
+    assert shown(summary.currency, summary.trades.net_pnl) == ("USDT", 10)
+    other = tmp_path / "logs" / "default" / "USDC" / f"daily_summary_{DAY}.json"
+    assert json.loads(other.read_bytes())["performance"]["net_pnl"] == 200.0
 
 
 def test_a_client_without_income_is_refused_with_what_to_do(tmp_path: Path) -> None:
