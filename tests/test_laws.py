@@ -55,7 +55,7 @@ SUB_BOOKS = ("-", "fade", "trend")
 KNOWN_FEES = ("0.02", "-0.01", "0.0105", "0")
 
 
-LENGTHS = [120, pytest.param(4000, marks=pytest.mark.soak)]
+LENGTHS = [120, pytest.param(2000, marks=pytest.mark.soak)]
 law = pytest.mark.parametrize("examples", LENGTHS, ids=["modest", "soak"])
 costly_law = pytest.mark.parametrize(
     "examples", [8, pytest.param(300, marks=pytest.mark.soak)], ids=["modest", "soak"]
