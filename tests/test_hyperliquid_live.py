@@ -507,14 +507,14 @@ def test_positions_cost_one_read_and_bring_their_marks(tmp_path: Path) -> None:
             assert asked["clearinghouseState"] == 1 and asked["spotClearinghouseState"] <= 1
             facts = [draft.fact for row in snapshot.rows for draft in row.drafts]  # type: ignore[union-attr]
             reports = [fact for fact in facts if isinstance(fact, Report)]
-            held = {r.instrument: r for r in reports if r.what == "position"}
+            held = {r.instrument or "": r for r in reports if r.what == "position"}
             truth = {p.market.symbol: p for p in desk.world.positions(desk.who)}
             assert {name: report.qty for name, report in held.items()} == {
                 name: position.qty for name, position in truth.items()
             }
             for name, report in held.items():
-                if truth[name or ""].market.contract == "linear":
-                    assert report.px == desk.world.mark(truth[name or ""].market)
+                if truth[name].market.contract == "linear":
+                    assert report.px == desk.world.mark(truth[name].market)
             (worth,) = [r for r in reports if r.what == "equity"]
             assert worth.asset == "USDC" and worth.amount is not None
             cash = sum(

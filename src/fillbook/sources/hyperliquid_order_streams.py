@@ -8,7 +8,7 @@ import msgspec
 
 from fillbook.facts.model import Component
 from fillbook.ground.clock import MINUTE_NS
-from fillbook.sources.hyperliquid_asks import USUAL_WEIGHT, answered, info_ask
+from fillbook.sources.hyperliquid_asks import USUAL_WEIGHT, answered, ask_of
 from fillbook.sources.hyperliquid_markets import Markets
 from fillbook.sources.hyperliquid_streams import RowStream, time_in
 from fillbook.sources.hyperliquid_walk import MS_NS
@@ -45,7 +45,7 @@ class OrdersStream(RowStream):
 
     def ask(self, cursor: str, now_ns: int) -> Ask:
         """Return the read of the newest orders."""
-        return info_ask("historicalOrders", USUAL_WEIGHT, ORDERS_A_PAGE, user=self._account)
+        return ask_of("historicalOrders", USUAL_WEIGHT, ORDERS_A_PAGE, user=self._account)
 
     def parse(self, answer: Answer, cursor: str) -> PulledPage:
         """Parse the orders; a gap where older ones than were known have dropped out."""
@@ -101,7 +101,7 @@ class OpenOrdersStream(RowStream):
     def ask(self, cursor: str, now_ns: int) -> Ask:
         """Return the read of the open orders."""
         where: dict[str, object] = {"dex": self._dex} if self._dex else {}
-        return info_ask("frontendOpenOrders", USUAL_WEIGHT, 0, user=self._account, **where)
+        return ask_of("frontendOpenOrders", USUAL_WEIGHT, 0, user=self._account, **where)
 
     def parse(self, answer: Answer, cursor: str) -> PulledPage:
         """Parse the open orders."""
