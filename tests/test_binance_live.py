@@ -12,15 +12,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from binance_desk import CREDENTIALS, Desk, desk_run
+from binance_desk import CREDENTIALS, MS, Desk, desk_run
 from fillbook.analysis.exits import ExitEvidence, exit_cause
-from fillbook.analysis.summary import Query, costs, load, trades
+from fillbook.analysis.summary import Query, costs, load, trades, why
 from fillbook.facts.model import Charge, Fill, OrderUpdate, Report
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
+from fillbook.ground.exact import from_scaled
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.ledger.ledger import fold_claims
-from fillbook.marks.series import MarkStore
+from fillbook.marks.series import Mark, MarkStore
 from fillbook.sim.cast import HEDGE
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.world import TREND
@@ -74,6 +75,37 @@ def test_the_ledger_of_what_was_pulled_is_the_worlds_own_account(tmp_path: Path)
         assert "venue-disagrees" not in {f.code for f in ledger.findings}
 
     desk_run(tmp_path, TREND, body, days_ns=2 * DAY_NS)
+
+
+@pytest.mark.parametrize("who", [TREND, HEDGE])
+def test_what_was_made_is_what_the_world_says_it_was(tmp_path: Path, who: str) -> None:
+    """Net of both legs, of fees in dollars and of funding: cash and positions at their marks."""
+
+    async def body(desk: Desk) -> None:
+        await desk.attach()
+        await desk.pull()
+        now_ns = desk.clock.now_ns()
+        held = desk.world.positions(desk.who)
+        desk.marks.put(
+            Mark("binance", p.market.symbol, now_ns, desk.world.mark(p.market), "mark", "test")
+            for p in held
+        )
+        cash = {asset: D(0) for asset in ("USDC", "BNB")}
+        for (_, asset), amount in desk.world.truth(desk.who).cash.items():
+            cash[asset] += amount
+        worth = cash["USDC"] + sum(p.qty * desk.world.mark(p.market) for p in held)
+        told = why(load(desk.journal, desk.marks, Settings()), Query()).currencies["USDC"]
+        # Fees paid in BNB are valued in dollars here and are BNB there.
+        in_bnb = D(0)
+        for fill in desk.world.fills(desk.who):
+            if fill.fee_asset == "BNB":
+                at_ns = fill.ts_ms * MS
+                rates = desk.marks.series("binance", "BNB/USDC", None, at_ns + 1)
+                in_bnb += fill.fee * from_scaled(int(rates.px[-1]), rates.scale)
+        assert told.net is not None and told.unrealized is not None
+        assert abs(D(told.net) - (worth - in_bnb)) < D("0.000001")
+
+    desk_run(tmp_path, who, body, days_ns=2 * DAY_NS + 7 * MINUTE_NS)
 
 
 def is_passing(fault: BaseException | None) -> bool:
