@@ -184,8 +184,12 @@ class Desk:
         return ends
 
     def true_order_ends(self) -> dict[str, Row]:
-        """What every order came to; one that was never filled may be gone by now."""
-        return {client_id(o): self._end(o) for o in self.world.orders(self.who) if o.cause is None}
+        """What every order came to, of symbols that anything but the order itself ever named."""
+        return {
+            client_id(order): self._end(order)
+            for order in self.world.orders(self.who)
+            if order.cause is None and f"orders/{order.market.symbol}" in self.pagers
+        }
 
     def _end(self, order: SimOrder) -> Row:
         went_off = order.kind in CONDITIONAL and order.triggered_ms is not None

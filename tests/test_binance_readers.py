@@ -214,6 +214,20 @@ def test_an_order_tells_that_it_was_placed_and_what_became_of_it() -> None:
     assert filled.ts_ns == parse_ns("2026-01-05T10:00:00.123Z")
 
 
+def test_an_order_is_of_the_type_it_was_sent_as(tmp_path: Path) -> None:
+    text = changed(ORDERS, 0, origType="STOP_MARKET", stopPrice="50010")
+    placed, filled = read_text(tmp_path, text, "a.json", account=UID).only(OrderUpdate)
+    assert {placed.order_type, filled.order_type} == {"STOP_MARKET"}
+    assert placed.stop_px == D(50010)
+
+
+def test_a_stop_whose_order_was_withdrawn_in_part_is_not_filled(tmp_path: Path) -> None:
+    for qty, status in (("0.002", "filled"), ("0.001", "cancelled"), ("0", "cancelled")):
+        text = changed(ORDERS, 3, actualQty=qty)
+        told = read_text(tmp_path, text, f"{qty}.json", account=UID).only(OrderUpdate)
+        assert (told[1].status, told[1].filled_qty) == (status, D(qty))
+
+
 def test_the_venues_own_orders_tell_their_cause_and_only_reduce() -> None:
     told = [u for u in read_file(ORDERS, account=UID).only(OrderUpdate) if u.order_id == "506"]
     assert [(u.status, u.reason, u.reduce_only) for u in told] == [
