@@ -16,7 +16,7 @@ def span(
     until: int,
     state: Literal["complete", "gap"],
     instrument: str | None = None,
-    component: Literal["fills", "funding"] = "fills",
+    component: Literal["fills", "funding", "orders", "transfers"] = "fills",
 ) -> Span:
     return Span(
         venue="v",
@@ -55,6 +55,15 @@ def test_only_the_same_component_and_instrument_heal() -> None:
     assert gaps_of(span(10, 20, "gap", "BTC"), span(0, 30, "complete", "ETH")) != []
     assert gaps_of(span(10, 20, "gap", "BTC"), span(0, 30, "complete", "BTC")) == []
     assert gaps_of(span(10, 20, "gap", "BTC"), span(0, 30, "complete")) == []
+
+
+def test_only_missing_money_makes_figures_of_money_incomplete() -> None:
+    def told(component: Literal["fills", "funding", "orders", "transfers"]) -> tuple[str, bool]:
+        (finding,) = gap_findings([span(10, 20, "gap", component=component)], [])
+        return finding.severity, "made_money" in finding.touches
+
+    assert told("fills") == told("funding") == ("error", True)
+    assert told("orders") == told("transfers") == ("warning", False)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,14 @@ from fillbook.resolve.coverage import Interval, united
 from fillbook.resolve.event import SourceCoverage
 
 
+# Orders, decisions and transfers are no PnL: missing ones make no figure of money incomplete.
+_TOUCHED: dict[str, tuple[str, ...]] = {
+    "fills": ("realized", "net", "made_money"),
+    "funding": ("funding", "net", "made_money"),
+    "charges": ("net", "made_money"),
+}
+
+
 def uncovered(stretch: Interval, covered: Sequence[Interval]) -> list[Interval]:
     """Return what of a stretch lies outside `covered` (united intervals).
 
@@ -50,9 +58,10 @@ def gap_findings(spans: Sequence[Span], coverage: Sequence[SourceCoverage]) -> l
 
 
 def _gap(span: Span, since: int, until: int) -> Finding:
+    touches = _TOUCHED.get(span.component, ())
     return Finding(
         code="gap",
-        severity="error",
+        severity="error" if touches else "warning",
         message=f"{span.component} from {iso(since)} to {iso(until)} could not be had: "
         f"{span.cause or 'the source did not say why'}",
         next_step="import an export of that period",
@@ -60,5 +69,5 @@ def _gap(span: Span, since: int, until: int) -> Finding:
         account=span.account,
         instrument=span.instrument,
         ts_ns=since,
-        touches=("realized", "net", "made_money"),
+        touches=touches,
     )
