@@ -323,6 +323,19 @@ def test_all_positions_are_one_read_and_equity_comes_once_an_hour() -> None:
     assert venue.paths.count("/fapi/v3/account") == 2
 
 
+def test_a_position_that_changed_after_the_question_left_says_when() -> None:
+    late_ms = 1_800_000_000_400
+
+    async def body(account: BinanceAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        snapshot = await account.positions(pace.now_ns())
+        changed, same = (d.fact for row in snapshot.rows[:2] for d in row.drafts)  # type: ignore[union-attr]
+        assert (changed.ts_ns, same.ts_ns) == (late_ms * MS, snapshot.asked_ns // MS * MS)
+
+    rows = [{**POSITION, "updateTime": late_ms}, SHORT]
+    with_account(held(__fapi__v3__positionRisk=rows), body)
+
+
 def test_a_position_that_cannot_be_read_is_never_taken_for_flat() -> None:
     async def body(account: BinanceAccount, settings: AttachSettings, pace: TestPace) -> None:
         await account.identify()

@@ -8,7 +8,7 @@ import msgspec
 
 from fillbook.ground.clock import DAY_NS, HOUR_NS
 from fillbook.marks.series import Mark
-from fillbook.sources.binance import VENUE
+from fillbook.sources.binance import MILLISECONDS, VENUE
 from fillbook.sources.binance_asks import answered, state_ask
 from fillbook.sources.binance_rates import FEE_ASSET
 from fillbook.sources.binance_rows import ORDERS, RowContext, drafts_of
@@ -48,9 +48,9 @@ class Holdings:
         self._marked.clear()
         try:
             rows = [
-                self._row(timed_text(answer.asked_ns, "position", item))
+                self._row(timed_text(self._true_at(told, answer), "position", item))
                 for item in answered(answer, list[msgspec.Raw])
-                if self._is_open(parse_object(bytes(item)))
+                if self._is_open(told := parse_object(bytes(item)))
             ]
             if self._worth_seen_ns is None or now_ns - self._worth_seen_ns >= _EQUITY_EVERY_NS:
                 rows += await self._worths()
@@ -93,6 +93,12 @@ class Holdings:
             for item in assets
             if parse_object(bytes(item)).number("marginBalance")
         ]
+
+    def _true_at(self, told: Row, answer: Answer) -> int:
+        """Return the instant a position speaks of: when it was asked for, or changed after that."""
+        changed = told.number("updateTime")
+        changed_ns = told.when("updateTime", MILLISECONDS) if changed else 0
+        return max(answer.asked_ns, changed_ns)
 
     def _is_open(self, told: Row) -> bool:
         if not told.number("positionAmt"):
