@@ -11,7 +11,6 @@ from fillbook.ground.clock import iso
 from fillbook.resolve.coverage import Interval, united
 from fillbook.resolve.event import SourceCoverage
 
-
 # Orders, decisions and transfers are no PnL: missing ones make no figure of money incomplete.
 _TOUCHED: dict[str, tuple[str, ...]] = {
     "fills": ("realized", "net", "made_money"),
