@@ -18,6 +18,7 @@ from fillbook.ground.exact import MONEY_ONE
 from fillbook.ground.settings import Settings
 from fillbook.ledger import layout
 from fillbook.ledger.amounts import to_int, to_ints
+from fillbook.ledger.building import columns_of
 from fillbook.ledger.columns import (
     ARRIVAL_KNOWN,
     MAKER,
@@ -26,7 +27,6 @@ from fillbook.ledger.columns import (
     VENUE_PNL,
     VENUE_PNL_NET,
     GroupColumns,
-    columns_of,
 )
 from fillbook.ledger.ledger import Ledger, fold_claims
 from fillbook.ledger.terms import Terms, ladder_px

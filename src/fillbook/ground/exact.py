@@ -7,7 +7,10 @@ Money lives on one grid of 1e-18 in every currency (`MONEY_SCALE`). This module 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Context, Decimal, Inexact
+from functools import reduce
+from itertools import repeat
 
 MONEY_SCALE = 18
 MONEY_ONE = 10**MONEY_SCALE
@@ -17,6 +20,7 @@ INT128_MAX = 2**127 - 1
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 # Traps inexactness: a conversion that would round raises instead of losing a digit.
 EXACT = Context(prec=120, traps=[Inexact])
+_ZERO = Decimal(0)
 
 
 def parse_decimal(text: str) -> Decimal:
@@ -57,16 +61,29 @@ def decimals_of(number: Decimal) -> int:
     """
     if not number:
         return 0
+    text = str(number)
+    if "E" not in text:
+        return len(text.partition(".")[2].rstrip("0"))
     _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
-    if exponent >= 0:
-        return 0
-    trailing = 0
-    for digit in reversed(digits):
-        if digit:
-            break
-        trailing += 1
+    trailing = len(digits) - len("".join(map(str, digits)).rstrip("0"))
     return max(0, -exponent - trailing)
+
+
+def most_decimals(numbers: Sequence[Decimal]) -> int:
+    """Return the most decimals that any of these numbers has; 0 for none.
+
+    >>> most_decimals([Decimal("1.500"), Decimal("5E-7"), Decimal("1E+3")])
+    7
+    """
+    try:
+        # A sum is as fine as its finest part, and adding is several times faster than looking.
+        together = reduce(EXACT.add, map(EXACT.normalize, numbers), _ZERO)
+    except Inexact:
+        return max(map(decimals_of, numbers))
+    exponent = together.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return max(0, -exponent)
 
 
 def to_scaled(number: Decimal, scale: int) -> int:
@@ -79,6 +96,19 @@ def to_scaled(number: Decimal, scale: int) -> int:
     whole = int(scaled)
     if whole != scaled:
         raise ValueError(f"{number} has more than {scale} decimals")
+    return whole
+
+
+def all_scaled(numbers: Sequence[Decimal], scale: int) -> list[int]:
+    """Return every number x 10**scale, as `to_scaled` does, several times faster.
+
+    >>> all_scaled([Decimal("1.25"), Decimal("-3")], 2)
+    [125, -300]
+    """
+    scaled = list(map(EXACT.scaleb, numbers, repeat(scale)))
+    whole = list(map(int, scaled))
+    if whole != scaled:
+        raise ValueError(f"a number has more than {scale} decimals")
     return whole
 
 
@@ -110,8 +140,21 @@ def to_money(number: Decimal) -> int:
     >>> to_money(Decimal("0.0000000000000000015"))
     2
     """
-    excess = max(0, decimals_of(number) - MONEY_SCALE)
+    excess = decimals_of(number) - MONEY_SCALE
+    if excess <= 0:
+        return to_scaled(number, MONEY_SCALE)
     return divide_half_even(to_scaled(number, MONEY_SCALE + excess), 10**excess)
+
+
+def all_money(numbers: Sequence[Decimal]) -> list[int]:
+    """Put every amount on the money grid, as `to_money` does, several times faster.
+
+    >>> all_money([Decimal(2), Decimal("0.0000000000000000015")]) == [2 * MONEY_ONE, 2]
+    True
+    """
+    if most_decimals(numbers) <= MONEY_SCALE:
+        return all_scaled(numbers, MONEY_SCALE)
+    return list(map(to_money, numbers))
 
 
 def money_text(amount: int) -> str:

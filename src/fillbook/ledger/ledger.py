@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import Claimed, OrderUpdate
 from fillbook.ground.settings import FoldMethod
-from fillbook.ledger.columns import columns_of
+from fillbook.ledger.building import columns_of
 from fillbook.ledger.group import GroupLedger, digest_of, fold_columns
 from fillbook.ledger.refold import refold
 from fillbook.ledger.terms import DoesNotFitError

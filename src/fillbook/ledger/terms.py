@@ -7,12 +7,15 @@ notional is rounded half-even once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from itertools import repeat
 
 from fillbook.ground.exact import (
     INT64_MAX,
     MONEY_SCALE,
+    all_scaled,
     decimals_of,
     divide_half_even,
     to_scaled,
@@ -95,6 +98,18 @@ def ladder_px(price: Decimal, terms: Terms) -> int:
             raise ValueError(f"{price} is too low for an inverse contract")
         scale = max(0, decimals_of(price))
         return -divide_half_even(10 ** (MONEY_SCALE + scale), to_scaled(price, scale))
-    quantum = Decimal(1).scaleb(-terms.px_scale)
-    fixed = price.quantize(quantum, rounding=ROUND_HALF_EVEN, context=Context(prec=80))
-    return to_scaled(fixed, terms.px_scale)
+    return to_scaled(_fixed(price, _quantum(terms)), terms.px_scale)
+
+
+def all_ladder_px(prices: Sequence[Decimal], terms: Terms) -> list[int]:
+    """Put every price on the ladder's scale, as `ladder_px` does, several times faster."""
+    if terms.inverse:
+        return [ladder_px(price, terms) for price in prices]
+    return all_scaled(list(map(_fixed, prices, repeat(_quantum(terms)))), terms.px_scale)
+
+
+_fixed = Context(prec=80, rounding=ROUND_HALF_EVEN).quantize
+
+
+def _quantum(terms: Terms) -> Decimal:
+    return Decimal(1).scaleb(-terms.px_scale)
