@@ -95,6 +95,12 @@ class Assigner:
         named = self._instruments.find(other.venue, other.instrument)
         return named is None or named == self._instruments.find(fill.venue, fill.instrument)
 
+    def books_of(self, facts: Sequence[Fill | Funding | Charge]) -> list[str]:
+        """Name the sub-book of each fact, as `book_of` does."""
+        if self._silent and not any(isinstance(f, Fill) and f.leg is not None for f in facts):
+            return [fact.strategy or NO_STRATEGY for fact in facts]
+        return [self.book_of(fact) for fact in facts]
+
     def book_of(self, fact: Fill | Funding | Charge) -> str:
         """Name the sub-book: assignment, the fact's own word, its order, its decision, a rule,
         else "-"."""
@@ -129,6 +135,13 @@ class Assigner:
                 return rule.strategy
         return NO_STRATEGY
 
+    def all_rungs(self, fills: Sequence[Fill]) -> list[Rungs | None]:
+        """Return the upper prices of each fill, as `rungs_of` does."""
+        if not self._silent:
+            return [self.rungs_of(fill) for fill in fills]
+        own = [(fill.decision_px, fill.arrival_px, fill.mid_px) for fill in fills]
+        return [_rungs(*seen) for seen in own]
+
     def rungs_of(self, fill: Fill) -> Rungs | None:
         """Return decision, arrival and mid price: the fill's own first, else its decision's.
 
@@ -145,7 +158,7 @@ class Assigner:
             )
         if seen[1] is None:
             seen = (seen[0], self._expected_by(fill), seen[2])
-        return None if seen == (None, None, None) else Rungs(*seen)
+        return _rungs(*seen)
 
     def _expected_by(self, fill: Fill) -> Decimal | None:
         """Return the price that the fill's order expected, as last said before the fill."""
@@ -159,6 +172,13 @@ class Assigner:
             if earlier
             else (told[0].expected_px)
         )
+
+
+def _rungs(decision: Decimal | None, arrival: Decimal | None, mid: Decimal | None) -> Rungs | None:
+    # Comparing Decimals with None takes longer than all the rest.
+    if decision is None and arrival is None and mid is None:
+        return None
+    return Rungs(decision, arrival, mid)
 
 
 def strategy_in(book: str) -> str:

@@ -10,7 +10,17 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from fillbook.facts.model import Batch, Charge, Claimed, Component, Coverage, Fill, Funding, Span
+from fillbook.facts.model import (
+    Assertion,
+    Batch,
+    Charge,
+    Claimed,
+    Component,
+    Coverage,
+    Fill,
+    Funding,
+    Span,
+)
 from fillbook.resolve.event import SourceCoverage
 from fillbook.resolve.rank import SourceRank
 
@@ -58,6 +68,8 @@ class CoverageMap:
             source = SourceRank(each.rank, each.source)
             place[source, named].append((part.from_ns, part.until_ns))
         self._places = {place: PlaceCoverage(named) for place, named in spans.items()}
+        self.is_contested = any(place.sole is None for place in self._places.values())
+        """Whether several sources promise the same component of some account."""
         self._name_of = name_of
 
     def place_of(self, fact: Moved) -> PlaceCoverage | None:
@@ -96,13 +108,18 @@ def split_evidence(
     """
     folded: list[Claimed] = []
     evidence: list[Claimed] = []
+    settled_place: PlaceCoverage | None = None
+    settled: tuple[Assertion, ...] = ()
     for claim in claims:
         fact = claim.fact
         assert isinstance(fact, Moved)
         place = coverage.place_of(fact)
-        if place is None or (
-            place.sole is not None and any(each.source == place.sole for each in claim.assertions)
-        ):
+        # Claims of one batch share what asserts them.
+        if place is None or (place is settled_place and claim.assertions is settled):
+            folded.append(claim)
+            continue
+        if place.sole is not None and any(e.source == place.sole for e in claim.assertions):
+            settled_place, settled = place, claim.assertions
             folded.append(claim)
             continue
         strongest = next(iter(coverage.covering(fact)), None)

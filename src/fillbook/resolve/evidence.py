@@ -40,6 +40,8 @@ def compare_evidence(
     sold, funding and charges by their money; a difference is a finding. A source without a single
     row of a component is not compared: it has nothing to say yet.
     """
+    if not coverage.is_contested:
+        return []
     ours: dict[_Place, list[Moved]] = defaultdict(list)
     theirs: dict[_Place, list[Moved]] = defaultdict(list)
     for claim in claims:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import Charge, Claimed, Fill, Funding, Instrument
-from fillbook.ground.exact import INT64_MAX, decimals_of, to_scaled
+from fillbook.ground.exact import INT64_MAX, all_scaled, most_decimals
 from fillbook.resolve.anchors import with_anchors
 from fillbook.resolve.assignment import Assigner
+from fillbook.resolve.coverage import Moved
 from fillbook.resolve.event import Event, Group, GroupKey, Kind
 from fillbook.resolve.instruments import InstrumentBook, unknown_instrument
 from fillbook.resolve.order import chained, in_order, settle_rows
 from fillbook.resolve.prorata import shared_out
 
 ACCOUNT_WIDE = "-"
-_KIND_OF = {Fill: Kind.FILL, Funding: Kind.FUNDING, Charge: Kind.CHARGE}
+# As many claims as stay near the processor while they are looked at from all sides.
+_CHUNK = 1024
+_KIND_OF: dict[type, Kind] = {Fill: Kind.FILL, Funding: Kind.FUNDING, Charge: Kind.CHARGE}
 
 
 def group_claims(
@@ -26,12 +28,13 @@ def group_claims(
     """Split claims by group; claims about instruments nobody described become findings."""
     groups: dict[GroupKey, list[Claimed]] = defaultdict(list)
     unknown: dict[tuple[str, str], list[int]] = defaultdict(list)
-    keys: dict[tuple[str, str, str | None, str], GroupKey | None] = {}
+    keys: dict[tuple[str, str, str | tuple[str, ...], str], GroupKey | None] = {}
     for claim in claims:
         fact = claim.fact
         assert isinstance(fact, Fill | Funding | Charge)
         side = "net" if isinstance(fact, Charge) else fact.position_side
-        place = (fact.venue, fact.account, fact.instrument, side)
+        # Money of an account as a whole is grouped by its asset.
+        place = (fact.venue, fact.account, fact.instrument or _asset(fact), side)
         if place not in keys:
             keys[place] = _key_of(fact, side, instruments)
         key = keys[place]
@@ -41,6 +44,10 @@ def group_claims(
             groups[key].append(claim)
     findings = [unknown_instrument(*place, seqs) for place, seqs in sorted(unknown.items())]
     return groups, findings
+
+
+def _asset(fact: Fill | Funding | Charge) -> tuple[str, ...]:
+    return (fact.asset,) if isinstance(fact, Charge) else ()
 
 
 def _key_of(
@@ -82,71 +89,110 @@ def build_group(
     without_times: bool,
 ) -> tuple[Group, list[Finding]]:
     """Turn one group's claims into ordered events; a number that does not fit is a finding."""
-    facts = [claim.fact for claim in claims]
-    fills = [fact for fact in facts if isinstance(fact, Fill)]
-    lot_decimals = max((decimals_of(f.qty) for f in fills if not f.dust), default=0)
-    qty_scale = max((lot_decimals, *(_qty_decimals(f, contract) for f in fills)))
+    draft = _Draft(contract, assigner)
+    for start in range(0, len(claims), _CHUNK):
+        draft.add(claims[start : start + _CHUNK])
+    events = draft.events(claims)
     group = Group(
         key=key,
         instrument=contract,
         events=[],
-        qty_scale=qty_scale,
-        px_scale=max((decimals_of(f.px) for f in fills), default=0),
-        lot_decimals=lot_decimals,
-        has_rungs=False,
-        written_as_floats=any(f.from_floats for f in fills),
+        qty_scale=draft.qty_scale,
+        px_scale=draft.px_scale,
+        lot_decimals=draft.lot_decimals,
+        has_rungs=draft.has_rungs,
+        written_as_floats=draft.written_as_floats,
         without_times=without_times,
     )
-    rows = settle_rows(claims)
-    events = []
-    for claim in claims:
-        event = _event(claim, contract, qty_scale, assigner, rows.get(claim.seq))
+    for claim, event in zip(claims, events, strict=True):
         if abs(event.qty) > INT64_MAX:
             return group, [_does_not_fit(key, claim)]
-        group.has_rungs = group.has_rungs or event.rungs is not None
-        events.append(event)
-    ordered = chained(in_order(events), lot_decimals, qty_scale)
-    placed, findings = with_anchors(key, contract.contract, ordered, qty_scale, lot_decimals)
-    group.events = shared_out(placed)
+    ordered, findings = in_order(events), list[Finding]()
+    if draft.is_anchored:
+        ordered = chained(ordered, draft.lot_decimals, draft.qty_scale)
+    if draft.is_anchored or contract.contract == "spot":
+        ordered, findings = with_anchors(
+            key, contract.contract, ordered, draft.qty_scale, draft.lot_decimals
+        )
+    group.events = shared_out(ordered)
     return group, findings
 
 
-def _qty_decimals(fill: Fill, contract: Instrument) -> int:
-    decimals = decimals_of(fill.qty)
-    if fill.start_position is not None:
-        decimals = max(decimals, decimals_of(fill.start_position))
-    if base_fee(fill, contract):
-        assert fill.fee is not None
-        decimals = max(decimals, decimals_of(fill.fee))
-    return decimals
+class _Draft:
+    """A group's events while its scales are still being found, a chunk of claims at a time.
+
+    Each chunk is scaled as finely as it needs and lifted to the group's scale in the end: so every
+    claim is looked at once, and is near while it is.
+    """
+
+    def __init__(self, contract: Instrument, assigner: Assigner) -> None:
+        self._contract = contract
+        self._assigner = assigner
+        self._events: list[Event] = []
+        self._chunks: list[tuple[int, int]] = []
+        self._contested = False
+        self.qty_scale = self.lot_decimals = self.px_scale = 0
+        self.has_rungs = self.written_as_floats = self.is_anchored = False
+
+    def add(self, claims: Sequence[Claimed]) -> None:
+        """Draft the events of some claims."""
+        facts = [fact for claim in claims if isinstance(fact := claim.fact, Moved)]
+        fills = [fact for fact in facts if isinstance(fact, Fill)]
+        rungs = self._assigner.all_rungs(fills)
+        books = self._assigner.books_of(facts)
+        moved = zip(self._quantities(fills), rungs, strict=True)
+        for claim, fact, book in zip(claims, facts, books, strict=True):
+            said = claim.assertions
+            self._contested = self._contested or len(said) != 1
+            kind, row = _KIND_OF[type(fact)], said[0].row if said else None
+            qty, seen = next(moved) if kind is Kind.FILL else (0, None)
+            self._events.append(
+                Event(kind, fact.ts_ns, claim.seq, claim.key, book, qty, fact, seen, row)
+            )
+        self.has_rungs = self.has_rungs or any(each is not None for each in rungs)
+        self.written_as_floats = self.written_as_floats or any(f.from_floats for f in fills)
+        self.px_scale = max(self.px_scale, most_decimals([fill.px for fill in fills]))
+
+    def _quantities(self, fills: Sequence[Fill]) -> list[int]:
+        """Return signed quantities, base fees taken off, at the chunk's own scale."""
+        sizes = [fill.qty for fill in fills]
+        lots = [fill.qty for fill in fills if not fill.dust]
+        stated = [start for fill in fills if (start := fill.start_position) is not None]
+        based = [
+            (place, fill.fee)
+            for place, fill in enumerate(fills)
+            if base_fee(fill, self._contract) and fill.fee is not None
+        ]
+        fees = [fee for _, fee in based]
+        scale = most_decimals([*sizes, *stated, *fees])
+        self.is_anchored = self.is_anchored or bool(stated)
+        self.lot_decimals = max(self.lot_decimals, most_decimals(lots))
+        self.qty_scale = max(self.qty_scale, scale)
+        self._chunks.append((len(self._events), scale))
+        bought = [fill.side == "buy" for fill in fills]
+        whole = all_scaled(sizes, scale)
+        signed = [qty if is_buy else -qty for qty, is_buy in zip(whole, bought, strict=True)]
+        for (place, _), fee in zip(based, all_scaled(fees, scale), strict=True):
+            signed[place] -= fee
+        return signed
+
+    def events(self, claims: Sequence[Claimed]) -> list[Event]:
+        """Return all events in the order of their claims, quantities at the group's scale."""
+        ends = [*(start for start, _ in self._chunks[1:]), len(self._events)]
+        for (start, scale), end in zip(self._chunks, ends, strict=True):
+            if scale < self.qty_scale:
+                for event in self._events[start:end]:
+                    event.qty *= 10 ** (self.qty_scale - scale)
+        if self._contested:
+            rows = settle_rows(claims)
+            for event in self._events:
+                event.row = rows.get(event.seq)
+        return self._events
 
 
 def base_fee(fill: Fill, contract: Instrument) -> bool:
     """Say whether the fee was taken out of the coins themselves."""
     return contract.contract == "spot" and bool(fill.fee) and fill.fee_asset == contract.base
-
-
-def _event(
-    claim: Claimed, contract: Instrument, qty_scale: int, assigner: Assigner, row: int | None
-) -> Event:
-    fact = claim.fact
-    assert isinstance(fact, Fill | Funding | Charge)
-    event = Event(
-        kind=_KIND_OF[type(fact)],
-        ts_ns=fact.ts_ns,
-        seq=claim.seq,
-        key=claim.key,
-        book=assigner.book_of(fact),
-        fact=fact,
-        row=row,
-    )
-    if isinstance(fact, Fill):
-        signed = fact.qty if fact.side == "buy" else -fact.qty
-        if base_fee(fact, contract):
-            signed -= fact.fee or Decimal(0)
-        event.qty = to_scaled(signed, qty_scale)
-        event.rungs = assigner.rungs_of(fact)
-    return event
 
 
 def _does_not_fit(key: GroupKey, claim: Claimed) -> Finding:

@@ -11,7 +11,8 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Sequence
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, islice
+from operator import lt
 
 from fillbook.facts.model import Claimed, Fill
 from fillbook.ground.exact import decimals_of, to_scaled
@@ -24,6 +25,9 @@ _ROUNDED_DIGITS = 10
 
 def in_order(events: Sequence[Event]) -> list[Event]:
     """Sort events by everything but the start-position chain, which `chained` adds."""
+    times = [event.ts_ns for event in events]
+    if all(map(lt, times, islice(times, 1, None))):
+        return list(events)
     return sorted(events, key=_place)
 
 

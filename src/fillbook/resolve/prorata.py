@@ -24,7 +24,7 @@ def shared_out(events: Sequence[Event]) -> list[Event]:
     Expects events in their final order; a fill that needs no split stays the same object. Recorded
     round trips (legs) are closed by their own fills only.
     """
-    if all(event.book == NO_STRATEGY for event in events):
+    if {event.book for event in events} <= {NO_STRATEGY}:
         return list(events)
     held: dict[str, int] = defaultdict(int)
     shared: list[Event] = []

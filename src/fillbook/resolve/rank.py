@@ -32,6 +32,8 @@ def settle_conflicts(claims: Sequence[Claimed]) -> tuple[list[Claimed], list[Fin
     Every contradiction is a finding that names the claims; all stay in the journal. The claim
     that holds stands for the event, so it counts as asserted by whoever asserts any of them.
     """
+    if len({claim.key for claim in claims}) == len(claims):
+        return list(claims), []
     first: dict[tuple[str, str, str, str], Claimed] = {}
     rivals: dict[tuple[str, str, str, str], dict[bytes, Claimed]] = {}
     for claim in claims:

@@ -85,7 +85,6 @@ class Standing:
         self._join()
         self._grouped, more = group_claims(folded, self.instruments)
         self._found += more
-        self._outsiders = {_place(claim) for claim in folded if not self._asserted_by_sole(claim)}
 
     @cached_property
     def _known(self) -> set[Identity]:
