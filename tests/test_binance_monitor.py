@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +94,24 @@ def test_a_hedged_account_is_watched_killed_and_watched_on(tmp_path: Path) -> No
         for secret in (KEY, SECRET, "signature=", 'listenKey":'):
             assert secret not in said
         assert venue.limiter.turned_away == 0
+
+
+@pytest.mark.soak
+def test_fifty_kills_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
+    dice = random.Random(7)
+    with venue_of(11) as venue:
+        configure(tmp_path, venue)
+        for _ in range(50):
+            with running(tmp_path) as monitor:
+                go_on(venue, len(venue.world.fills(HEDGE)) + dice.randrange(6))
+                time.sleep(dice.uniform(0.2, 6))
+                monitor.program.send_signal(signal.SIGKILL)
+        with running(tmp_path) as monitor:
+            waited("everything", lambda: is_caught_up(monitor, venue))
+            why = fillbook(tmp_path, "why", "--json").json
+            assert why["n_fills"] == len(venue.world.fills(HEDGE))
+        assert venue.limiter.bans == 0
+    assert fillbook(tmp_path, "verify").status == 0
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640])

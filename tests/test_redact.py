@@ -310,15 +310,17 @@ def test_no_request_leaves_a_secret_in_logs_or_faults(reply: Reply) -> None:
 
     written = io.StringIO()
     outlet = logging.StreamHandler(written)
-    root = logging.getLogger()
-    before = root.level
-    root.addHandler(outlet)
-    root.setLevel(logging.DEBUG)
+    loggers = (logging.getLogger(), logging.getLogger("httpx"))
+    before = [logger.level for logger in loggers]
+    loggers[0].addHandler(outlet)
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
     try:
         asyncio.run(body())
     finally:
-        root.removeHandler(outlet)
-        root.setLevel(before)
+        loggers[0].removeHandler(outlet)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
     everything = written.getvalue() + "".join(told)
     assert "HTTP Request: GET" in written.getvalue() or reply.reset
     for secret in (SECRET, quote(SECRET, safe=""), "5160516051605160"):

@@ -50,6 +50,7 @@ def open_log(
 
 
 def close_log(sink: logging.Handler) -> None:
-    """End the log."""
+    """End the log; requests are told again to whoever else listens."""
     logging.getLogger().removeHandler(sink)
+    logging.getLogger("httpx").setLevel(logging.NOTSET)
     sink.close()
