@@ -209,3 +209,15 @@ def test_days_are_caught_up_after_downtime_and_written_again_only_when_they_chan
     path = tmp_path / "logs" / "daily_summary_2026-01-05.json"
     document = json.loads(path.read_bytes())
     assert (document["trades"]["total"], document["fillbook"]["revision"]) == (2, 1)
+
+
+def test_a_month_caught_up_is_said_in_one_line(book: Book, tmp_path: Path) -> None:
+    lines: list[str] = []
+    logs = tmp_path / "logs"
+    watch = Watch(logs, lambda: T0 + 20 * DAY_NS + HOUR_NS, lambda: True, lines.append)
+    book.put(traded(1, "buy", 1, 100), traded(HOUR_NS, "sell", 1, 110))
+    watch.look(book.view, True)
+    assert lines == [
+        f"Daily summaries 2026-01-05 to 2026-01-24: 20 written, 0 revised, in {logs}",
+    ]
+    assert len(list(logs.glob("daily_summary_*.json"))) == 20

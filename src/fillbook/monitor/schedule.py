@@ -6,8 +6,10 @@ day already written is written again only when late facts changed its figures (a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from fillbook.analysis.daily import DailyRecord
 from fillbook.analysis.summary import daily
@@ -19,8 +21,21 @@ from fillbook.publish.daily import to_log_line, write_all
 SETTLE_NS = 2 * MINUTE_NS
 LOOK_AGAIN_NS = 5 * MINUTE_NS
 MOST_DAYS = 31
+# A month caught up at once would drown what is said about trades; the log keeps every line.
+MOST_LINES = 10
 
 Say = Callable[[str], None]
+
+_log = logging.getLogger(__name__)
+
+
+class Written(NamedTuple):
+    """One summary that was written: its day, its revision, its line and its two files."""
+
+    day: str
+    revision: int
+    line: str
+    paths: tuple[Path, Path]
 
 
 class DailySchedule:
@@ -47,11 +62,12 @@ class DailySchedule:
         is_same_day = self._state is not None and self._state[0] == last
         if state == self._state or (is_same_day and now_ns - self._looked_ns < LOOK_AGAIN_NS):
             return []
-        written: list[Path] = []
+        written: list[Written] = []
         for day in self._days(view, last):
             written += self._write(daily(view, day))
         self._state, self._looked_ns = state, now_ns
-        return written
+        self._tell(written)
+        return [path for summary in written for path in summary.paths]
 
     def _days(self, view: BookView, last: str) -> Iterator[str]:
         groups = [group for group in view.ledger.groups if len(group)]
@@ -63,11 +79,23 @@ class DailySchedule:
         for start in range(start_ns, end_ns + 1, DAY_NS):
             yield day_of(start)
 
-    def _write(self, records: Sequence[DailyRecord]) -> list[Path]:
-        paths: list[Path] = []
+    def _write(self, records: Sequence[DailyRecord]) -> Iterator[Written]:
         for record, files in zip(records, write_all(records, self._folder), strict=True):
             if files.changed:
-                paths += [files.json, files.csv]
+                whose = f"{record.account} {record.currency}: " if len(records) > 1 else ""
                 again = f" (revision {files.revision})" if files.revision else ""
-                self._say(f"{to_log_line(record)}{again}")
-        return paths
+                line = f"{whose}{to_log_line(record)}{again}"
+                yield Written(record.day, files.revision, line, (files.json, files.csv))
+
+    def _tell(self, written: Sequence[Written]) -> None:
+        if len(written) <= MOST_LINES:
+            for summary in written:
+                self._say(summary.line)
+            return
+        for summary in written:
+            _log.info("%s", summary.line)
+        new = sum(summary.revision == 0 for summary in written)
+        self._say(
+            f"Daily summaries {written[0].day} to {written[-1].day}: {new} written, "
+            f"{len(written) - new} revised, in {self._folder}"
+        )
