@@ -74,7 +74,10 @@ class CurrencyTotals(Answer, frozen=True, kw_only=True):
 
 
 class Reason(Answer, frozen=True, kw_only=True):
-    """One ladder line that moved the answer: signed effect on net, share of all effects."""
+    """One ladder line that moved the answer: signed effect on net, share of all effects.
+
+    `fills` counts the rows behind it: fills; for fees also other charges; for funding, payments.
+    """
 
     line: str
     amount: Money

@@ -163,7 +163,7 @@ def _reasons(page: Page, why: Why) -> None:
                 right=True,
             ),
             Column(
-                title="fills",
+                title="rows",
                 cells=[Cell(f"{r.fills:,}") for r in why.reasons],
                 right=True,
                 rank=1,
