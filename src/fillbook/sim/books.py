@@ -25,6 +25,7 @@ class Book(msgspec.Struct):
     funding_since_open: Decimal = Decimal(0)
     funding_since_change: Decimal = Decimal(0)
     changed_ms: int = 0
+    multiplier: Decimal = Decimal(1)
 
     def closed_pnl(self, side: Side, px: Decimal, qty: Decimal) -> Decimal:
         """Return what the venue prints as realised: average cost, six decimals."""
@@ -33,18 +34,18 @@ class Book(msgspec.Struct):
             return Decimal(0)
         matched = min(qty, abs(self.position))
         entry = EXACT.divide(self.cost, self.position)
-        gain = EXACT.multiply(matched * closing, px - entry)
+        gain = EXACT.multiply(matched * closing, px * self.multiplier - entry)
         return gain.quantize(_PRINTED, context=EXACT).normalize(EXACT)
 
     def move(self, fill: SimFill) -> None:
         """Book an execution: what arrived may be less than was traded, by a fee in base."""
         after = self.position + fill.moved
         if self.position * fill.signed >= 0:
-            self.cost += fill.signed * fill.px
+            self.cost += fill.signed * fill.px * self.multiplier
         elif after * self.position > 0:
             self.cost = EXACT.divide(EXACT.multiply(self.cost, after), self.position)
         else:
-            self.cost = after * fill.px
+            self.cost = after * fill.px * self.multiplier
         if after * self.position <= 0:
             self.funding_since_open = Decimal(0)
         self.funding_since_change = Decimal(0)
@@ -66,14 +67,15 @@ class Holdings:
 
     def book(self, market: Market, side: PositionSide = "net") -> Book:
         """Return the book of a position, a new one where there was none."""
-        return self._books.setdefault((market, side), Book())
+        return self._books.setdefault((market, side), Book(multiplier=market.multiplier))
 
     def open_with(self, market: Market, side: PositionSide, qty: Decimal, px: Decimal) -> None:
         """Begin with a position that the account's history does not explain."""
-        self._opening[market, side] = (qty, qty * px)
-        self._books[market, side] = Book(position=qty, cost=qty * px)
+        cost = qty * px * market.multiplier
+        self._opening[market, side] = (qty, cost)
+        self._books[market, side] = Book(position=qty, cost=cost, multiplier=market.multiplier)
         if market.contract == "linear":
-            self.bank("perp", market.quote, -qty * px)
+            self.bank("perp", market.quote, -cost)
         else:
             self.bank("spot", market.coin, qty)
 
@@ -112,7 +114,7 @@ class Holdings:
         """Move an execution's money, backwards when `times` is -1."""
         spot = fill.market.contract == "spot"
         wallet: Wallet = "spot" if spot else "perp"
-        self.bank(wallet, fill.market.quote, -times * fill.signed * fill.px)
+        self.bank(wallet, fill.market.quote, -times * fill.value)
         if spot:
             self.bank("spot", fill.market.coin, times * fill.moved)
         if not fill.base_fee:

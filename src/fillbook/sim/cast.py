@@ -5,7 +5,7 @@
 | trend-bot, maker-bot, harvester | binance, hyperliquid | the month's bots, going on |
 | hedge-bot | binance | hedge mode: long and short legs of one market, stops and targets |
 | swing-bot | hyperliquid | limits that rest, reduce-only stops and targets, cancels |
-| coinbase-bot | coinbase | spot pairs in dollars, and one perpetual |
+| coinbase-bot | coinbase | spot pairs in dollars, a perpetual, a future of 0.01 BTC a contract |
 """
 
 from __future__ import annotations
@@ -63,7 +63,13 @@ BTC = market_of(HYPERLIQUID, "BTC", "BTC", 0, 5)
 BTC_USD = market_of(COINBASE, "BTC-USD", "BTC", 2, 8, "USD")
 ETH_USD = market_of(COINBASE, "ETH-USD", "ETH", 2, 8, "USD")
 ETH_PERP = market_of(COINBASE, "ETH-PERP-INTX", "ETH", 1, 4)
-LIVE_MARKETS = (*MARKETS, BTC, BTC_USD, ETH_USD, ETH_PERP)
+BTC_FUTURE = msgspec.structs.replace(
+    market_of(COINBASE, "BIT-20DEC30-CDE", "BTC", 0, 0, "USD"),
+    contract="linear",
+    multiplier=Decimal("0.01"),
+    funded=False,
+)
+LIVE_MARKETS = (*MARKETS, BTC, BTC_USD, ETH_USD, ETH_PERP, BTC_FUTURE)
 
 _DEPOSITS: Mapping[str, tuple[tuple[Wallet, str, str], ...]] = {
     TREND: (("perp", "USDC", "40000"), ("perp", "BNB", "2")),
@@ -71,7 +77,11 @@ _DEPOSITS: Mapping[str, tuple[tuple[Wallet, str, str], ...]] = {
     MAKER: (("perp", "USDC", "20000"),),
     HARVESTER: (("perp", "USDC", "30000"), ("spot", "USDC", "30000")),
     SWING: (("perp", "USDC", "15000"),),
-    COINBASE_BOT: (("spot", "USD", "50000"), ("perp", "USDC", "10000")),
+    COINBASE_BOT: (
+        ("spot", "USD", "50000"),
+        ("perp", "USD", "10000"),
+        ("perp", "USDC", "10000"),
+    ),
 }
 
 
@@ -139,6 +149,7 @@ def _coinbase_bots(desk: Desk) -> list[Bot]:
         Swing(desk, BTC_USD, 4_000, sides=("buy",)),
         Swing(desk, ETH_USD, 2_500, sides=("buy",)),
         Swing(desk, ETH_PERP, 3_000),
+        Swing(desk, BTC_FUTURE, 5_000),
     ]
 
 
@@ -152,7 +163,8 @@ def _fee(asset: str, decimals: int) -> Fee:
 
     def fee(order: Order, ts_ms: int, px: Decimal, qty: Decimal) -> tuple[Decimal, str]:
         rate = Decimal("0.00015") if order.liquidity == "maker" else Decimal("0.00045")
-        charged = (px * qty * rate).quantize(Decimal(1).scaleb(-decimals), context=EXACT)
+        worth = px * qty * order.market.multiplier
+        charged = (worth * rate).quantize(Decimal(1).scaleb(-decimals), context=EXACT)
         return charged, asset or order.market.quote
 
     return fee

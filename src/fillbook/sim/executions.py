@@ -65,6 +65,11 @@ class SimFill(msgspec.Struct, frozen=True, kw_only=True):
         return self.qty if self.side == "buy" else -self.qty
 
     @property
+    def value(self) -> Decimal:
+        """Return what was traded in the quote currency, negative for a sale."""
+        return self.signed * self.px * self.market.multiplier
+
+    @property
     def moved(self) -> Decimal:
         """Return the signed change of inventory: what was traded less a fee in base."""
         return self.signed - self.base_fee

@@ -56,7 +56,7 @@ class LiveWorld:
         self._rates = {
             (market.venue, market.symbol): rates_of(seed, market, start_ms, start_ms)
             for market in LIVE_MARKETS
-            if market.contract == "linear"
+            if market.contract == "linear" and market.funded
         }
         wanted = None if accounts is None else set(accounts)
         cast = make_cast(seed, self._quotes, self._rates, self.plan, start_ms)

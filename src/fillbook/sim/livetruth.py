@@ -48,7 +48,7 @@ def live_truth(desks: Sequence[Desk]) -> LiveTruth:
     for fill in fills:
         positions[fill.account, fill.market.symbol, fill.position_side] += fill.moved
         fees[fill.account, fill.fee_asset] += fill.fee
-        cash[fill.account, fill.market.quote] -= fill.signed * fill.px
+        cash[fill.account, fill.market.quote] -= fill.value
         if not fill.base_fee:
             cash[fill.account, fill.fee_asset] -= fill.fee
     for payment in funding:

@@ -22,7 +22,10 @@ MILLION = 10**6
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True):
-    """One instrument of a simulated venue; a price has `px_decimals`, a size `qty_decimals`."""
+    """One instrument of a simulated venue; a price has `px_decimals`, a size `qty_decimals`.
+
+    One unit of size is worth `multiplier` times the price. Only what is `funded` settles funding.
+    """
 
     venue: str
     symbol: str
@@ -31,6 +34,8 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     quote: str
     px_decimals: int
     qty_decimals: int
+    multiplier: Decimal = Decimal(1)
+    funded: bool = True
 
     @property
     def tick(self) -> Decimal:

@@ -55,7 +55,9 @@ class Swing:
     def _enter(self, seen_ms: int) -> None:
         desk, quotes = self._desk, self._desk.quotes(self._market)
         side = desk.dice.one_of(self._sides)
-        lots = self._notional * 10 ** (9 + self._market.qty_decimals) // quotes.nano(seen_ms)
+        size, per = self._market.multiplier.as_integer_ratio()
+        whole_lots = self._notional * 10 ** (9 + self._market.qty_decimals) * per
+        lots = whole_lots // (quotes.nano(seen_ms) * size)
         qty = self._lots(max(4, lots))
         ticks = quotes.nano(seen_ms) * desk.dice.between(100, 900) // MILLION
         away = ticks // 10 ** (9 - self._market.px_decimals)
