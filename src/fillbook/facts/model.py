@@ -82,7 +82,10 @@ class Fill(Fact, frozen=True, kw_only=True, tag="fill"):
 
 
 class OrderUpdate(Fact, frozen=True, kw_only=True, tag="order"):
-    """A change in the life of an order, with the price its sender expected, where known."""
+    """A change in the life of an order, with the price its sender expected, where known.
+
+    `filled_qty` and `n_fills` are what the sender says was executed so far.
+    """
 
     instrument: str
     status: OrderStatus
@@ -101,6 +104,7 @@ class OrderUpdate(Fact, frozen=True, kw_only=True, tag="order"):
     decision_id: str | None = None
     trade_id: str | None = None
     reason: str | None = None
+    n_fills: int | None = None
 
 
 class Decision(Fact, frozen=True, kw_only=True, tag="decision"):
