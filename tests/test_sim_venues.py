@@ -90,8 +90,8 @@ class Stall(VenueServer):
     def mixed(self, line: Line, frames: list[object]) -> list[object]:
         return [{"several": frames}]
 
-    def number(self, line: Line, frame: object, skip: int) -> object:
-        line.told["seq"] += 1 + skip
+    def number(self, line: Line, frame: object) -> object:
+        line.told["seq"] += 1
         return {"seq": line.told["seq"], "told": frame}
 
 

@@ -101,6 +101,10 @@ class VenueServer:
     def authorise(self, call: Call, read: Read) -> None:
         """Check the request's key against the read's right; `RefusedError` where it lacks it."""
 
+    def limiter_of(self, read: Read) -> Limiter:
+        """Return what counts a read; some venues count what is public apart."""
+        return self.limiter
+
     def problem(self, status: int, call: Call) -> object:
         """Return the body of a refusal with a status, in the venue's own shape."""
         return {"error": f"status {status}"}
@@ -128,9 +132,12 @@ class VenueServer:
         """Return the frames put together into fewer ones with events of several kinds."""
         return frames
 
-    def number(self, line: Line, frame: object, skip: int) -> object:
-        """Return a frame with the line's next sequence number, `skip` numbers left out."""
+    def number(self, line: Line, frame: object) -> object:
+        """Return a frame with the line's next sequence number."""
         return frame
+
+    async def beat(self, line: Line) -> None:
+        """Do what is due on a stream whether or not anything has happened."""
 
     def unknown_frame(self) -> object:
         """Return an event of a kind that nobody has heard of."""
@@ -210,6 +217,7 @@ class VenueServer:
                 query=dict(request.query_params),
                 headers={name.lower(): text for name, text in request.headers.items()},
                 body=body,
+                asked=tuple(request.query_params.multi_items()),
                 now_ns=self.clock.now_ns(),
             )
             with self.world.lock:
@@ -228,7 +236,8 @@ class VenueServer:
             return self._wrap(Answer(body=self.problem(403, call), status=403), 0, call)
         read, call = found
         self.impatient += call.now_ns < self._retry_at_ns
-        verdict = self.limiter.charge(read.weight, call.now_ns)
+        limiter = self.limiter_of(read)
+        verdict = limiter.charge(read.weight, call.now_ns)
         if verdict.status != 200:
             return self._turn_away(verdict.status, verdict.retry_after_s, read, call)
         possible = [name for name in _IN_REPLIES if name in self.capable]
@@ -248,7 +257,7 @@ class VenueServer:
             answer = refused.answer
         extra = answer.rows // read.per_rows if read.per_rows else 0
         if extra:
-            self.limiter.add(extra, call.now_ns)
+            limiter.add(extra, call.now_ns)
         weight = read.weight + extra
         self.seen.append(Seen(call.now_ns, read.name, weight, answer.status, fault or ""))
         return self._broken(fault, answer, verdict.used + extra, call)
@@ -260,7 +269,7 @@ class VenueServer:
         self.seen.append(Seen(call.now_ns, read.name, read.weight, status, fault))
         headers = {"Retry-After": str(wait_s)}
         answer = Answer(body=self.problem(status, call), status=status, headers=headers)
-        return self._wrap(answer, self.limiter.used(call.now_ns), call)
+        return self._wrap(answer, self.limiter_of(read).used(call.now_ns), call)
 
     def _wrap(self, answer: Answer, used: int, call: Call) -> Response:
         body = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)

@@ -8,7 +8,10 @@ import msgspec
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One request: `query` has each name's last value, `parts` what the path's braces matched."""
+    """One request: `query` has each name's last value, `asked` every one in the order it came.
+
+    `parts` is what the path's braces matched.
+    """
 
     method: str
     path: str
@@ -17,11 +20,16 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     now_ns: int
     parts: Mapping[str, str] = {}
+    asked: tuple[tuple[str, str], ...] = ()
 
     @property
     def now_ms(self) -> int:
         """Return the simulated time in milliseconds."""
         return self.now_ns // 1_000_000
+
+    def every(self, name: str) -> list[str]:
+        """Return all values of a name that was sent several times, in order."""
+        return [value for sent, value in self.asked if sent == name]
 
 
 class Answer(msgspec.Struct, kw_only=True):

@@ -125,6 +125,7 @@ class Streams:
                     frames = self._venue.mixed(line, frames)
                 for frame in frames:
                     await self._tell(line, frame)
+                await self._venue.beat(line)
 
     def _catch_up(self) -> int:
         """Bring the world to the clock and return how many events there are."""
@@ -147,8 +148,9 @@ class Streams:
         venue = self._venue
         if line.silent or line.over:
             return
-        skip = 1 if venue.strikes("ws_sequence_jump") else 0
-        frame = venue.number(line, frame, skip)
+        frame = venue.number(line, frame)
+        if venue.strikes("ws_sequence_jump"):
+            return  # its number is used up, and nobody will hear of it
         if venue.strikes("ws_silent"):
             line.silent = True
         elif venue.strikes("ws_drop"):
