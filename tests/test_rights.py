@@ -11,13 +11,19 @@ from typing import Any
 
 import pytest
 
+from fillbook.analysis.keys import TRADING_KEY, key_findings
+from fillbook.analysis.summary import findings, load, why
+from fillbook.analysis.view import Query
+from fillbook.ground.clock import DAY_NS, HOUR_NS
 from fillbook.ground.errors import ConfigError
 from fillbook.ground.live_settings import AttachSettings
+from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
+from fillbook.monitor.keywatch import KeyWatch
 from fillbook.sources.attach import Tools, attach, check_rights, open_account, pull_all
 from fillbook.sources.budget import Budget, Limit
-from fillbook.sources.faults import KeyRefusedError
-from fillbook.sources.rights import judge, remembered
+from fillbook.sources.faults import KeyRefusedError, UnreachableError
+from fillbook.sources.rights import judge
 from fillbook.sources.stream import AttachEstimate, KeyRights
 from fillbook.sources.transport import Transport
 from fillbook.sources.writing import DirectWriter
@@ -155,7 +161,8 @@ def attached(
 ) -> Any:
     async def whole() -> Any:
         pace = TestPace()
-        with Journal.create(tmp_path / "book.db") as journal:
+        path = tmp_path / "book.db"
+        with Journal.open(path) if path.exists() else Journal.create(path) as journal:
             async with Loopback(ToyVenue().script) as server:
                 budget = Budget("hyperliquid", Limit(weight=1200), Decimal("0.2"), pace)
                 urls = {"api": server.url}
@@ -198,24 +205,115 @@ def test_the_estimate_is_told_before_the_first_pull(tmp_path: Path) -> None:
     assert [estimate.duration_ns for estimate in told] == [3 * 60 * 10**9]
 
 
-def test_an_accepted_trading_key_is_remembered_when_it_is_long_gone(tmp_path: Path) -> None:
-    trading = {**BINANCE, "enableFutures": True}
+FUTURES = {**BINANCE, "enableFutures": True}
+LOUD = AttachSettings(venue="binance", key_env="K", secret_env="S", accept_trading_key=True)
 
+
+def remembered(folder: Path) -> list[str]:
+    with Journal.open(folder / "book.db") as journal:
+        return [found.message for found in key_findings(journal.labelled(TRADING_KEY))]
+
+
+def test_an_accepted_trading_key_is_remembered_when_it_is_long_gone(tmp_path: Path) -> None:
     async def body(account: ToyAccount, writer: DirectWriter, pace: TestPace) -> None:
         account.venue = "binance"
-        account.told = key("binance", trading)
-        settings = AttachSettings(
-            venue="binance", key_env="K", secret_env="S", accept_trading_key=True
-        )
-        await attach(account, settings, writer, pace)
+        account.told = key("binance", FUTURES)
+        await attach(account, LOUD, writer, pace)
+        # The setting is gone and the key was replaced: what was stays said.
         account.told = key("binance", BINANCE)
-        assert (await check_rights(account, settings)).decision == "accepted"
-        await attach(account, settings, writer, pace)
+        quiet = AttachSettings(venue="binance", key_env="K", secret_env="S")
+        assert (await check_rights(account, quiet)).decision == "accepted"
+        await attach(account, quiet, writer, pace)
 
     attached(tmp_path, body)
+    (message,) = remembered(tmp_path)
+    assert "key that can trade: …abcd may enableFutures" in message
+    assert ACCOUNT in message and "2027-01-15" in message
     with Journal.open(tmp_path / "book.db") as journal:
-        (finding,) = remembered(journal.batches())
-    assert (finding.code, finding.venue, finding.account) == ("key-can-trade", "binance", ACCOUNT)
+        view = load(journal, None, Settings(), cache=tmp_path / "cache")
+        for query in (Query(), Query(since_ns=10**18), Query(accounts=(ACCOUNT,))):
+            assert [f.code for f in why(view, query).findings] == ["key-can-trade"]
+            assert [f.code for f in findings(view, query)] == ["key-can-trade"]
+        (batch,) = (b for b in journal.batches() if TRADING_KEY in b.labels)
+        journal.retract(batch.batch_id, "it never happened", 0)
+        again = load(journal, None, Settings(), cache=tmp_path / "cache")
+        assert [f.code for f in findings(again, Query())] == ["key-can-trade"]
+
+
+def test_an_answer_kept_from_before_the_exception_is_not_given_again(tmp_path: Path) -> None:
+    async def body(account: ToyAccount, writer: DirectWriter, pace: TestPace) -> None:
+        account.venue, account.told = "binance", key("binance", FUTURES)
+        await attach(account, LOUD, writer, pace)
+
+    Journal.create(tmp_path / "book.db").close()
+    with Journal.open(tmp_path / "book.db") as journal:
+        view = load(journal, None, Settings(), cache=tmp_path / "cache")
+        assert findings(view, Query()) == []
+    attached(tmp_path, body)
+    with Journal.open(tmp_path / "book.db") as journal:
+        view = load(journal, None, Settings(), cache=tmp_path / "cache")
+        assert [f.code for f in findings(view, Query())] == ["key-can-trade"]
+
+
+def test_every_key_that_could_trade_is_remembered_once(tmp_path: Path) -> None:
+    async def body(account: ToyAccount, writer: DirectWriter, pace: TestPace) -> None:
+        account.venue = "binance"
+        for subject in ("…abcd", "…wxyz", "…abcd"):
+            account.told = KeyRights(venue="binance", subject=subject, rights=FUTURES)
+            await attach(account, LOUD, writer, pace)
+
+    attached(tmp_path, body)
+    told = remembered(tmp_path)
+    assert len(told) == 2
+    assert "…abcd may" in told[0] and "…wxyz may" in told[1]
+
+
+def watched(
+    tmp_path: Path, body: Callable[[KeyWatch, ToyAccount, TestPace], Awaitable[Any]]
+) -> None:
+    """Run a body on a key that was accepted just now and is looked at from time to time."""
+
+    async def whole(account: ToyAccount, writer: DirectWriter, pace: TestPace) -> None:
+        account.venue = "binance"
+        account.told = key("binance", BINANCE)
+        settings = AttachSettings(venue="binance", key_env="K", secret_env="S")
+        watch = KeyWatch(account, settings, writer, pace)
+        watch.take((await attach(account, settings, writer, pace)).verdict)
+        await body(watch, account, pace)
+
+    attached(tmp_path, whole)
+
+
+def test_a_key_that_gains_a_right_is_refused_at_the_next_days_look(tmp_path: Path) -> None:
+    async def body(watch: KeyWatch, account: ToyAccount, pace: TestPace) -> None:
+        account.told = key("binance", {**BINANCE, "enableWithdrawals": True})
+        await pace.rest(DAY_NS - HOUR_NS)
+        await watch.look()
+        assert watch.findings() == []
+        await pace.rest(HOUR_NS)
+        with pytest.raises(KeyRefusedError, match="enableWithdrawals"):
+            await watch.look()
+
+    watched(tmp_path, body)
+
+
+def test_a_key_that_was_not_looked_at_for_a_day_is_a_finding(tmp_path: Path) -> None:
+    async def body(watch: KeyWatch, account: ToyAccount, pace: TestPace) -> None:
+        async def silent() -> KeyRights:
+            raise UnreachableError("no answer")
+
+        asked, account.rights = account.rights, silent  # type: ignore[method-assign]
+        await pace.rest(DAY_NS)
+        with pytest.raises(UnreachableError):
+            await watch.look()
+        assert watch.findings() == []
+        await pace.rest(HOUR_NS)
+        assert [found.code for found in watch.findings()] == ["key-unchecked"]
+        account.rights = asked  # type: ignore[method-assign]
+        await watch.look()
+        assert watch.findings() == []
+
+    watched(tmp_path, body)
 
 
 def test_an_unknown_venue_is_told_with_those_there_are() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from fillbook.analysis.answers import CostRow, FindingRow, Performance, PositionRow, Why
 from fillbook.analysis.costing import costs as cost_rows
 from fillbook.analysis.dayrecord import daily
+from fillbook.analysis.keys import book_findings
 from fillbook.analysis.recall import Recall
 from fillbook.analysis.rows import fills
 from fillbook.analysis.rows import positions as open_positions
@@ -89,12 +90,13 @@ def load(
         return ledger
 
     valuer = Valuer(marks, settings.marks.max_age_ns)
-    state = (key, marks.version() if marks is not None else "", settings, journal.findings)
+    found = book_findings(journal)
+    state = (key, marks.version() if marks is not None else "", settings, found)
     return BookView(
         fold,
         valuer,
         settings,
-        journal.findings,
+        found,
         seq=head.seq,
         head=head.hash,
         recall=Recall(None if cache is None else cache / "answers", *state),

@@ -11,7 +11,7 @@ from fillbook.facts.codec import content_hash, decode
 from fillbook.facts.model import AnyFact, Batch, Retraction
 from fillbook.journal.sqlite import damaged
 from fillbook.journal.tables import BatchRow, BookFile
-from fillbook.journal.values import BatchOpen, BatchState
+from fillbook.journal.values import BatchOpen, BatchState, Labelled
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(BatchOpen).decode
@@ -89,6 +89,19 @@ def opened(file: BookFile, as_of: int) -> list[Opened]:
                 said_in(row),
             )
         )
+    return found
+
+
+def labelled(file: BookFile, label: str, as_of: int) -> list[Labelled]:
+    """Return every generation that was opened with a label by `as_of`, retracted or not."""
+    found = []
+    for row in file.batches(saying=label):
+        if row.opened_seq <= as_of:
+            said = said_in(row)
+            if not digest_fits(row):
+                raise damaged(file, f"the description of batch {row.batch_id!r} was changed")
+            if label in said.labels:
+                found.append(Labelled(said=said, opened_ns=row.opened_ns))
     return found
 
 

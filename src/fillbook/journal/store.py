@@ -20,7 +20,7 @@ from fillbook.facts.finding import Finding
 from fillbook.facts.model import Claimed
 from fillbook.ground.errors import BookError, BookMissingError, BookReadOnlyError
 from fillbook.journal.anchor import Anchor, HeadLine
-from fillbook.journal.batches import opened, retractions, states
+from fillbook.journal.batches import labelled, opened, retractions, states
 from fillbook.journal.chain import genesis
 from fillbook.journal.live import live_claims
 from fillbook.journal.meeting import meet
@@ -31,6 +31,7 @@ from fillbook.journal.values import (
     BatchOpen,
     BatchState,
     Head,
+    Labelled,
     Page,
     Progress,
     RawRecord,
@@ -196,6 +197,10 @@ class Journal:
         """List the batches in the order they were opened, as known at `as_of`."""
         head = self.head().seq
         return states(self._file, head if as_of is None else min(as_of, head))
+
+    def labelled(self, label: str, as_of: int | None = None) -> list[Labelled]:
+        """List what was ever opened with a label by `as_of`, retracted or not, oldest first."""
+        return labelled(self._file, label, self.head().seq if as_of is None else as_of)
 
     def raw(self, seq: int) -> RawRecord | None:
         """Return the source's own text behind one row; None when there is no such row."""

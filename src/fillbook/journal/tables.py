@@ -144,13 +144,13 @@ class BookFile(Database):
         found = self.rows("SELECT stream, kind, venue, account FROM stream")
         return {number: (kind, venue, account) for number, kind, venue, account in found}
 
-    def batches(self) -> list[BatchRow]:
-        """Return every batch generation in the order they were opened."""
+    def batches(self, saying: str = "") -> list[BatchRow]:
+        """Return every batch generation whose description holds a text, as they were opened."""
         sql = (
             "SELECT batch, batch_id, generation, opened_seq, opened_ns, description, digest"
-            " FROM batch ORDER BY batch"
+            " FROM batch WHERE instr(description, ?1) ORDER BY batch"
         )
-        return self._typed(self.rows(sql), list[BatchRow])
+        return self._typed(self.rows(sql, (saying,)), list[BatchRow])
 
     def spans(self, as_of: int) -> dict[int | None, Span]:
         """Return what each batch generation has by `as_of`; under None, the book's own rows.

@@ -103,6 +103,13 @@ class BatchState(msgspec.Struct, frozen=True, kw_only=True):
     fact: Batch | None
 
 
+class Labelled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch said of itself when it was opened, and when that was."""
+
+    said: BatchOpen
+    opened_ns: int
+
+
 class RawRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The source's own text behind one row, and where it stood."""
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from fillbook.analysis.keys import book_findings
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import BookView
 from fillbook.ground.errors import BookError
@@ -132,7 +133,7 @@ class LiveBook:
             lambda: ledger,
             Valuer(marks, self._settings.marks.max_age_ns),
             self._settings,
-            journal.findings,
+            book_findings(journal),
             seq=ledger.seq,
             head=ledger.head,
         )

@@ -12,14 +12,14 @@ import contextlib
 from collections.abc import Callable, Collection
 
 from fillbook.facts.finding import Finding
-from fillbook.ground.clock import DAY_NS, MINUTE_NS, SECOND_NS
+from fillbook.ground.clock import MINUTE_NS, SECOND_NS
 from fillbook.ground.live_settings import AttachSettings
+from fillbook.monitor.keywatch import KeyWatch
 from fillbook.monitor.snapshots import SnapshotBook
-from fillbook.sources.attach import Attached, Tools, attach, check_rights, open_account, pager_of
+from fillbook.sources.attach import Attached, Tools, attach, open_account, pager_of
 from fillbook.sources.faults import KeyRefusedError, SourceError
 from fillbook.sources.liveness import AccountHealth, AccountState
 from fillbook.sources.pager import Pager
-from fillbook.sources.rights import insist
 from fillbook.sources.stream import AttachEstimate, JournalWriter, LiveAccount
 
 Say = Callable[[str], None]
@@ -66,6 +66,7 @@ class AccountPuller:
         self._state: AccountState = "attaching"
         self._fault: str | None = None
         self._snapshots = SnapshotBook(self.account, writer)
+        self._key = KeyWatch(self.account, settings, writer, tools.pace)
         self._last_poll_ns: int | None = None
 
     @property
@@ -102,7 +103,7 @@ class AccountPuller:
 
     def findings(self) -> list[Finding]:
         """Return what a person should know about this source now."""
-        return list(self.account.findings())
+        return [*self._key.findings(), *self.account.findings()]
 
     async def run(self) -> None:
         """Attach, then keep the account up to date until cancelled."""
@@ -133,8 +134,7 @@ class AccountPuller:
                     told=self._tell_estimate,
                 )
             except KeyRefusedError as refused:
-                self._state, self._fault = "refused", refused.what
-                self._say(f"✗ {self.account.label}: {refused}")
+                self._refuse(refused)
                 return
             except SourceError as fault:
                 self._wait_out(fault)
@@ -146,6 +146,14 @@ class AccountPuller:
             self._pagers[pager.stream.name] = pager
         self._state, self._fault = "running", None
         self._say(f"✓ {self.account.label}: attached, {len(self._pagers)} streams, read-only")
+        self._key.take(self._attached.verdict)
+        if warning := self._key.warning():
+            self._say(f"! {self.account.label}: {warning}")
+
+    def _refuse(self, refused: KeyRefusedError) -> None:
+        self._state, self._fault = "refused", refused.what
+        self._key.refuse(refused)
+        self._say(f"✗ {self.account.label}: {refused}")
 
     def _tell_estimate(self, estimate: AttachEstimate) -> None:
         bound = "" if estimate.exact else "at most "
@@ -222,20 +230,16 @@ class AccountPuller:
 
     async def _look_around(self) -> None:
         """Find streams of instruments traded for the first time; look at the key once a day."""
-        checked_ns = self._pace.ticks_ns()
         while True:
-            try:
-                # At once: until it was attached, nobody knew whose instruments to look up.
-                await self._discover()
-                if self._pace.ticks_ns() - checked_ns >= DAY_NS:
-                    insist(await check_rights(self.account, self._settings), self.account.label)
-                    checked_ns = self._pace.ticks_ns()
-            except KeyRefusedError as refused:
-                self._state, self._fault = "refused", refused.what
-                self._say(f"✗ {self.account.label}: {refused}")
-                raise
-            except SourceError as fault:
-                self._wait_out(fault)
+            # At once: until it was attached, nobody knew whose instruments to look up.
+            for look in (self._key.look, self._discover):
+                try:
+                    await look()
+                except KeyRefusedError as refused:
+                    self._refuse(refused)
+                    raise
+                except SourceError as fault:
+                    self._wait_out(fault)
             await self._pace.rest(LOOK_AGAIN_NS)
 
     async def _discover(self) -> None:

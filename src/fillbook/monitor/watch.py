@@ -51,6 +51,9 @@ class Watch:
         now_ns = self._clock()
         if self.summary is None:
             self.tracker.remember(view)
+            for found in view.findings:
+                if found.code == "key-can-trade":
+                    self._say(f"! {found.message}")
         if is_new or self.summary is None or now_ns - self.summary.at_ns >= MINUTE_NS:
             self.summary = digest(view, now_ns, self.started_ns)
         if not self._is_caught_up():

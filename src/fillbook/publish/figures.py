@@ -127,13 +127,17 @@ def _of_findings(summary: Summary) -> Iterator[Sample]:
     for severity in ("error", "warning", "info"):
         yield Sample("findings", (severity,), severities[severity])
     gaps = Counter(found.account for found in summary.findings if found.code == "gap")
+    keys = Counter(found.account for found in summary.findings if found.code == "key-can-trade")
     drift: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for found in summary.findings:
         if found.code == "venue-disagrees" and found.account and found.currency:
             drift[found.account, found.currency] += abs(Decimal(found.amount or 0))
     places = sorted({(record.account, record.currency) for record in summary.records})
-    for account in sorted({account for account, _ in places}):
+    accounts = {account for account, _ in places}
+    for account in sorted(accounts):
         yield Sample("gaps", (account,), gaps[account])
+    for account in sorted(accounts | {account for account in keys if account}):
+        yield Sample("key_can_trade", (account,), keys[account])
     for place in places:
         yield Sample("reconciliation_drift", place, drift[place])
 
@@ -153,6 +157,9 @@ def _of_monitor(health: MonitorHealth) -> Iterator[Sample]:
     yield Sample("tracked_trades", (), health.tracked)
     yield Sample("pending_trades", (), health.pending)
     for account in health.accounts:
+        # A key refused at the start has told no account: its label stands for it.
+        owner = (account.venue, account.account or account.label)
+        yield Sample("key_refused", owner, int(account.state == "refused"))
         if account.account:
             yield from _of_account(account, health.at_ns)
     usage: dict[str, list[Fraction]] = defaultdict(list)

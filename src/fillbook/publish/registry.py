@@ -100,6 +100,12 @@ _WHY = (
     _gauge("coverage_ratio", "ratio", ("part",), "Share of traded value whose price is known."),
     _gauge("fills_fee_unknown", "fills", _BOTH, "Fills whose fee no source names."),
     _gauge("findings", "findings", ("severity",), "What was found about the book."),
+    _gauge(
+        "key_can_trade",
+        "keys",
+        ("account",),
+        "Keys that could trade and were accepted for the account, then or now; never falls.",
+    ),
     _gauge("gaps", "gaps", ("account",), "Stretches that could not be had and nobody covered."),
     _gauge(
         "reconciliation_drift",
@@ -128,6 +134,12 @@ _MONITOR = (
     _gauge("tracked_trades", "trades", (), "Open trades that are tracked."),
     _gauge("pending_trades", "trades", (), "Open trades that wait behind the cap."),
     _gauge("account_up", "0 or 1", ("venue", "account"), "1 while the account is attached."),
+    _gauge(
+        "key_refused",
+        "0 or 1",
+        ("venue", "account"),
+        "1 while nothing is pulled because the key may do more than read, or is refused.",
+    ),
     _gauge("open_positions", "positions", ("venue", "account"), "Open positions by the venue."),
     _counter("position_calls_total", "calls", ("venue", "account"), "Times positions were asked."),
     _gauge(

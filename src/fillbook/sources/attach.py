@@ -13,6 +13,7 @@ from importlib import import_module
 
 import msgspec
 
+from fillbook.analysis.keys import TRADING_KEY
 from fillbook.ground.live_settings import AttachSettings
 from fillbook.journal.values import BatchOpen
 from fillbook.sources.budget import Budget, Limit
@@ -22,7 +23,7 @@ from fillbook.sources.pace import Pace, SystemPace
 from fillbook.sources.pager import Pager
 from fillbook.sources.reads import reads_of
 from fillbook.sources.redact import EVERYWHERE, Redactor
-from fillbook.sources.rights import TRADING_KEY, Verdict, insist, judge
+from fillbook.sources.rights import Verdict, insist, judge
 from fillbook.sources.source import RANK_API
 from fillbook.sources.stream import AttachEstimate, JournalWriter, LiveAccount, Stream
 from fillbook.sources.streambook import batch_id_of
@@ -92,10 +93,20 @@ def open_account(settings: AttachSettings, tools: Tools) -> LiveAccount:
 
 
 async def check_rights(account: LiveAccount, settings: AttachSettings) -> Verdict:
-    """Ask the venue what the key may do, and judge it; at the start and once a day."""
+    """Ask the venue what the key may do, and judge it; writes nothing."""
     return judge(
         account.venue, await account.rights(), accept_trading_key=settings.accept_trading_key
     )
+
+
+async def check_key(
+    account: LiveAccount, settings: AttachSettings, writer: JournalWriter
+) -> Verdict:
+    """Judge the key at the start and once a day; an accepted exception goes into the book."""
+    verdict = await check_rights(account, settings)
+    if verdict.decision == "accepted with finding":
+        await _remember_exception(account, verdict, writer)
+    return verdict
 
 
 async def attach(
@@ -114,10 +125,8 @@ async def attach(
     asked.
     """
     await account.identify()
-    verdict = await check_rights(account, settings)
+    verdict = await check_key(account, settings, writer)
     insist(verdict, f"[[attach]] {account.label}")
-    if verdict.decision == "accepted with finding":
-        await _remember_exception(account, verdict, writer)
     estimate = None
     if told is not None:
         estimate = await account.estimate(pace.now_ns())
@@ -154,15 +163,16 @@ async def _remember_exception(
     account: LiveAccount, verdict: Verdict, writer: JournalWriter
 ) -> None:
     """Put the exception into the book, where it stays when the key is long gone."""
+    key = verdict.subject.strip("…")
     await writer.begin(
         BatchOpen(
-            batch_id=batch_id_of(account.venue, account.account, "trading-key"),
+            batch_id=batch_id_of(account.venue, account.account, f"trading-key/{key}"),
             source="rights",
             rank=RANK_API,
             venue=account.venue,
             account=account.account,
             fingerprint="",
-            name="; ".join(verdict.reasons),
+            name=f"{verdict.subject} {'; '.join(verdict.reasons)}",
             labels=(TRADING_KEY,),
         )
     )

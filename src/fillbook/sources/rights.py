@@ -8,20 +8,16 @@ stays a finding for as long as it is in use and beyond.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
 from fillbook.facts.finding import Finding
 from fillbook.ground.errors import ConfigError
-from fillbook.journal.values import BatchState
 from fillbook.sources.faults import KeyRefusedError
 from fillbook.sources.stream import KeyRights
 
 Decision = Literal["accepted", "refused", "accepted with finding"]
-TRADING_KEY = "a key that can trade"
-"""The label of the batch that remembers the exception in the book."""
 
 
 class Harmless(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,23 +163,6 @@ def insist(verdict: Verdict, where: str) -> None:
             where,
             "\n         ".join(verdict.steps),
         )
-
-
-def remembered(batches: Iterable[BatchState]) -> list[Finding]:
-    """Return the exceptions a book remembers, those of keys that are gone by now included."""
-    return [
-        Finding(
-            code="key-can-trade",
-            severity="warning",
-            message=f"the {batch.venue} account {batch.account} was attached with {TRADING_KEY}",
-            next_step=" ".join(HARMLESS[batch.venue].steps) if batch.venue in HARMLESS else "",
-            venue=batch.venue,
-            account=batch.account,
-            ts_ns=batch.opened_ns,
-        )
-        for batch in batches
-        if TRADING_KEY in batch.labels and not batch.retracted
-    ]
 
 
 def _verdict(

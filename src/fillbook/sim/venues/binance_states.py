@@ -97,14 +97,14 @@ def balances(world: LiveWorld, account: str) -> Answer:
     return Answer(body=told)
 
 
-def restrictions(world: LiveWorld, can_trade: bool) -> Answer:
-    """Answer what a key may do."""
+def restrictions(world: LiveWorld, held: frozenset[str]) -> Answer:
+    """Answer what a key may do; "trade" is everything, "futures" only trading those."""
     rights: dict[str, object] = {
         "ipRestrict": True,
         "createTime": world.start_ms,
         "enableReading": True,
-        "enableFutures": can_trade,
-        "enableSpotAndMarginTrading": can_trade,
+        "enableFutures": bool(held & {"trade", "futures"}),
+        "enableSpotAndMarginTrading": "trade" in held,
         "enablePortfolioMarginTrading": False,
         "permitsUniversalTransfer": False,
         "enableFixReadOnly": False,
