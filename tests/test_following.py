@@ -54,7 +54,9 @@ class Book:
         assert (quick.orders, quick.n_evidence) == (whole.orders, whole.n_evidence)
 
 
-def span(since: int, until: int, state: str = "complete", source: str = LIVE) -> Claim:
+def span(
+    since: int, until: int, state: str = "complete", source: str = LIVE, said: int | None = None
+) -> Claim:
     fact = Span(
         venue=VENUE,
         account=ACCOUNT,
@@ -64,8 +66,9 @@ def span(since: int, until: int, state: str = "complete", source: str = LIVE) ->
         rank=3 if source == LIVE else 1,
         component="fills",
         state=state,  # type: ignore[arg-type]
+        said_ns=None if said is None else T0 + said,
     )
-    return other(fact, f"span|{source}|{since}|{until}|{state}")
+    return other(fact, f"span|{source}|{since}|{until}|{state}|{said}")
 
 
 def decision(order: str) -> Claim:
@@ -139,6 +142,22 @@ def test_what_could_change_older_claims_folds_everything(tmp_path: Path) -> None
         assert book.following.full_folds == count
 
 
+def test_a_gap_ahead_takes_the_quick_way_and_one_that_takes_back_does_not(tmp_path: Path) -> None:
+    book = Book(tmp_path / "book.db")
+    book.append([market(), fill(10, "buy", 2), span(0, 50)])
+    book.append([fill(20, "buy", 1, key="csv"), span(0, 100, source=FILE)], FILE)
+    book.agree()
+    book.append([span(50, 60, "gap", said=60)])
+    book.agree()
+    assert book.following.full_folds == 1
+    assert book.following.refresh(book.journal).n_evidence == 1
+    book.append([span(15, 30, "gap", said=70)])
+    book.agree()
+    # What the stream no longer vouches for, the file tells.
+    assert book.following.refresh(book.journal).n_evidence == 0
+    assert book.following.full_folds == 2
+
+
 def test_a_second_source_and_a_retraction_fold_everything(tmp_path: Path) -> None:
     book = Book(tmp_path / "book.db")
     book.append([market(), fill(10, "buy", 2), span(0, 50)])
@@ -166,7 +185,14 @@ EVENTS = st.one_of(
     st.builds(funding, st.integers(0, 60), st.integers(-3, 3)),
     st.builds(decision, st.sampled_from(["1", "2"])),
     st.builds(assignment, st.sampled_from(["1", "2"]), st.sampled_from(["x", "y"])),
-    st.builds(span, st.integers(0, 30), st.integers(31, 60), st.sampled_from(["complete", "gap"])),
+    st.builds(
+        span,
+        st.integers(0, 30),
+        st.integers(31, 60),
+        st.sampled_from(["complete", "gap"]),
+        st.sampled_from([LIVE, LIVE, FILE]),
+        st.none() | st.integers(30, 90),
+    ),
 )
 
 

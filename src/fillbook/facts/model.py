@@ -234,8 +234,9 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Span(Fact, frozen=True, kw_only=True, tag="span"):
     """What a running source says of one stretch of time: complete, or a gap with its cause.
 
-    The stretch is [ts_ns, until_ns); `instrument` None means account-wide. A later `complete`
-    over a gap heals it.
+    The stretch is [ts_ns, until_ns); `instrument` None means account-wide. Of one stream's
+    statements about an instant the later one holds: a `complete` said after a gap heals it.
+    `said_ns` is when it was said; without it, the end of the stretch.
     """
 
     source: str
@@ -245,6 +246,7 @@ class Span(Fact, frozen=True, kw_only=True, tag="span"):
     state: Literal["complete", "gap"]
     instrument: str | None = None
     cause: str | None = None
+    said_ns: int | None = None
 
 
 class Batch(Fact, frozen=True, kw_only=True, tag="batch"):

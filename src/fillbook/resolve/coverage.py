@@ -23,12 +23,15 @@ from fillbook.facts.model import (
 )
 from fillbook.resolve.event import SourceCoverage
 from fillbook.resolve.rank import SourceRank
+from fillbook.resolve.statements import Interval, Settled, uncovered, united
 
 Moved = Fill | Funding | Charge
-Interval = tuple[int, int]
+Promised = tuple[str, str, str, str, str, int]
+"""(venue, account, component, source, instrument or "", rank)"""
 NameOf = Callable[[str, str], str]
 """(venue, name a source prints) -> the one name of the instrument."""
 
+NOTHING = Settled([], [])
 COMPONENT_OF: dict[type, Component] = {Fill: "fills", Funding: "funding", Charge: "charges"}
 
 
@@ -135,18 +138,27 @@ def asserted_by(claim: Claimed, source: SourceRank) -> bool:
     return any(each.source == source.source for each in claim.assertions)
 
 
-def united_coverage(batches: Iterable[Batch], spans: Iterable[Span] = ()) -> list[SourceCoverage]:
-    """List what every source promises to have in full: finished batches and the complete
-    stretches of running sources, united, in a fixed order."""
-    found: dict[tuple[str, str, str, str, str, int], list[Interval]] = defaultdict(list)
+def united_coverage(batches: Iterable[Batch], said: Settled = NOTHING) -> list[SourceCoverage]:
+    """List what every source promises to have in full: finished batches, and the complete
+    stretches of running sources less the gaps in them; united, in a fixed order."""
+    found: dict[Promised, list[Interval]] = defaultdict(list)
+    for _, span in said.complete:
+        found[_promised(span)].append((span.ts_ns, span.until_ns))
+    missing: dict[Promised, list[Interval]] = defaultdict(list)
+    for _, span in said.gaps:
+        missing[_promised(span)].append((span.ts_ns, span.until_ns))
+        if span.instrument is None:
+            for place in found:
+                if place[:4] == _promised(span)[:4] and place[4]:
+                    missing[place].append((span.ts_ns, span.until_ns))
+    for place in found.keys() & missing.keys():
+        gaps = united(missing[place])
+        whole = united(found[place])
+        found[place] = [part for each in whole for part in uncovered(each, gaps)]
     for batch in batches:
         for part in batch.coverage:
-            place = (batch.venue, batch.account, part.component, batch.source)
-            found[(*place, part.instrument or "", batch.rank)].append((part.from_ns, part.until_ns))
-    for span in spans:
-        if span.state == "complete":
-            place = (span.venue, span.account, span.component, span.source)
-            found[(*place, span.instrument or "", span.rank)].append((span.ts_ns, span.until_ns))
+            of = (batch.venue, batch.account, part.component, batch.source)
+            found[(*of, part.instrument or "", batch.rank)].append((part.from_ns, part.until_ns))
     listed = [
         SourceCoverage(
             venue,
@@ -166,25 +178,15 @@ def united_coverage(batches: Iterable[Batch], spans: Iterable[Span] = ()) -> lis
     return sorted(listed, key=_listing_order)
 
 
+def _promised(span: Span) -> Promised:
+    instrument = span.instrument or ""
+    return span.venue, span.account, span.component, span.source, instrument, span.rank
+
+
 def _listing_order(listed: SourceCoverage) -> tuple[str, str, str, int, str, str, int, int]:
     part = listed.coverage
     place = (listed.venue, listed.account, part.component, part.from_ns)
     return (*place, listed.source, part.instrument or "", part.until_ns, listed.rank)
-
-
-def united(intervals: Iterable[Interval]) -> list[Interval]:
-    """Merge half-open intervals that touch or overlap, in order of time.
-
-    >>> united([(5, 7), (0, 2), (2, 3)])
-    [(0, 3), (5, 7)]
-    """
-    merged: list[Interval] = []
-    for start, end in sorted(intervals):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
 
 
 def _meets(intervals: list[Interval], start: int, end: int) -> bool:

@@ -1,15 +1,20 @@
-"""The gaps that running sources admit and that no source has covered since."""
+"""The gaps that running sources admit and that nothing has filled since."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fillbook.facts.finding import Finding
-from fillbook.facts.model import Span
+from fillbook.facts.model import Batch, Span
 from fillbook.ground.clock import iso
-from fillbook.resolve.coverage import Interval, united
 from fillbook.resolve.event import SourceCoverage
+from fillbook.resolve.statements import Interval, Settled, uncovered, united
+
+Place = tuple[str, str, str, str | None]
+
+# Imports stand apart from the streams whose reader they share.
+_IMPORTED = "\x1fimported"
 
 # Orders, decisions and transfers are no PnL: missing ones make no figure of money incomplete.
 _TOUCHED: dict[str, tuple[str, ...]] = {
@@ -19,39 +24,29 @@ _TOUCHED: dict[str, tuple[str, ...]] = {
 }
 
 
-def uncovered(stretch: Interval, covered: Sequence[Interval]) -> list[Interval]:
-    """Return what of a stretch lies outside `covered` (united intervals).
+def gap_findings(
+    said: Settled, coverage: Sequence[SourceCoverage], files: Iterable[Batch] = ()
+) -> list[Finding]:
+    """Return a finding per stretch that a stream called a gap, and that nothing fills.
 
-    >>> uncovered((0, 10), [(2, 4), (8, 20)])
-    [(0, 2), (4, 8)]
+    What fills it: a later word of the same stream (`said` is settled), a finished import, or what
+    another source has in full (`coverage`).
     """
-    start, end = stretch
-    open_parts = []
-    for since, until in covered:
-        if until <= start or since >= end:
-            continue
-        if since > start:
-            open_parts.append((start, since))
-        start = max(start, until)
-    if start < end:
-        open_parts.append((start, end))
-    return open_parts
-
-
-def gap_findings(spans: Sequence[Span], coverage: Sequence[SourceCoverage]) -> list[Finding]:
-    """Return a finding per stretch that a source called a gap and no source covers since."""
-    covered: dict[tuple[str, str, str, str | None], list[Interval]] = defaultdict(list)
+    covered: dict[Place, list[tuple[str, Interval]]] = defaultdict(list)
     for each in coverage:
         part = each.coverage
         place = (each.venue, each.account, part.component, part.instrument)
-        covered[place].append((part.from_ns, part.until_ns))
+        covered[place].append((each.source, (part.from_ns, part.until_ns)))
+    for batch in files:
+        for part in batch.coverage:
+            place = (batch.venue, batch.account, part.component, part.instrument)
+            covered[place].append((_IMPORTED, (part.from_ns, part.until_ns)))
     findings = []
-    for span in spans:
-        if span.state != "gap":
-            continue
+    for _, span in said.gaps:
         own = (span.venue, span.account, span.component)
         known = covered.get((*own, None), []) + covered.get((*own, span.instrument), [])
-        for since, until in uncovered((span.ts_ns, span.until_ns), united(known)):
+        filled = united(stretch for source, stretch in known if source != span.source)
+        for since, until in uncovered((span.ts_ns, span.until_ns), filled):
             findings.append(_gap(span, since, until))
     return list(dict.fromkeys(findings))
 

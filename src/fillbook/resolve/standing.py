@@ -47,6 +47,7 @@ from fillbook.resolve.grouping import build_group, contract_of, group_claims
 from fillbook.resolve.instruments import InstrumentBook
 from fillbook.resolve.rank import settle_conflicts
 from fillbook.resolve.repeats import Repeats
+from fillbook.resolve.statements import Said, settled, statements
 
 WITHOUT_TIMES = "no times"
 
@@ -140,8 +141,8 @@ class Standing:
 
         None, and nothing is taken in, where older claims could change: start a new `Standing`.
         """
-        settled = [_identity(claim) for claim in claims if isinstance(claim.fact, _SETTLED)]
-        if len(set(settled)) != len(settled):
+        named = [_identity(claim) for claim in claims if isinstance(claim.fact, _SETTLED)]
+        if len(set(named)) != len(named):
             return None
         if not all(self._is_plain(claim) for claim in claims):
             return None
@@ -149,8 +150,9 @@ class Standing:
             return None
         fresh = [claim for claim in claims if isinstance(claim.fact, Moved)]
         _, unknown = group_claims(fresh, self.instruments)
-        promises = united_coverage(_batches(claims), _spans(claims))
-        if unknown or not self._promises_alone(promises):
+        said = statements(claims)
+        promises = united_coverage(_batches(claims), settled(said))
+        if unknown or self._takes_back(said) or not self._promises_alone(promises):
             return None
         if self._repeats.unsettled_by(fresh, promises):
             return None
@@ -209,10 +211,23 @@ class Standing:
                 return False
         return True
 
+    def _takes_back(self, said: Sequence[Said]) -> bool:
+        """Say whether a new gap lies inside what its source promised before."""
+        return any(
+            each.span.state == "gap"
+            and (span := each.span).ts_ns < promise.coverage.until_ns
+            and promise.coverage.from_ns < span.until_ns
+            and promise.coverage.component == span.component
+            and (promise.venue, promise.account, promise.source)
+            == (span.venue, span.account, span.source)
+            for each in said
+            for promise in self.promises
+        )
+
     def _promise(self) -> None:
-        spans = _spans(self._by_kind[Span])
-        self.promises = united_coverage(_batches(self._by_kind[Batch]), spans)
-        self._gaps = gap_findings(spans, self.promises)
+        batches, said = _batches(self._by_kind[Batch]), settled(statements(self._by_kind[Span]))
+        self.promises = united_coverage(batches, said)
+        self._gaps = gap_findings(said, self.promises, batches)
         self._coverage = CoverageMap(self.promises, self.instruments.name_of)
 
     def _join(self) -> None:
@@ -225,10 +240,6 @@ class Standing:
 
 def _batches(claims: Iterable[Claimed]) -> list[Batch]:
     return [claim.fact for claim in claims if isinstance(claim.fact, Batch)]
-
-
-def _spans(claims: Iterable[Claimed]) -> list[Span]:
-    return [claim.fact for claim in claims if isinstance(claim.fact, Span)]
 
 
 def _identity(claim: Claimed) -> Identity:

@@ -59,11 +59,15 @@ class CoverageLog:
         """Say whether a gap is yet to be written."""
         return gap is not None and gap not in self._written_gaps
 
-    def claims(self, gap: Gap | None = None) -> list[Claim]:
-        """Return what there is to say, as claims for the page; nothing is forgotten yet."""
-        claims = [claim for start, end in self._pending for claim in self._spans(start, end, None)]
+    def claims(self, said_ns: int, gap: Gap | None = None) -> list[Claim]:
+        """Return what there is to say now, as claims for the page; nothing is forgotten yet."""
+        claims = [
+            claim
+            for start, end in self._pending
+            for claim in self._spans(start, end, None, said_ns)
+        ]
         if gap is not None and self.is_news(gap):
-            claims += self._spans(gap.from_ns, gap.until_ns, gap.cause)
+            claims += self._spans(gap.from_ns, gap.until_ns, gap.cause, said_ns)
         return claims
 
     def reached_ns(self) -> int | None:
@@ -85,7 +89,7 @@ class CoverageLog:
         if gap is not None:
             self._written_gaps.add(gap)
 
-    def _spans(self, start: int, end: int, cause: str | None) -> list[Claim]:
+    def _spans(self, start: int, end: int, cause: str | None, said_ns: int) -> list[Claim]:
         spoken, stream = self._spoken, self._spoken.stream
         claims = []
         for component in stream.components:
@@ -100,8 +104,9 @@ class CoverageLog:
                 state="complete" if cause is None else "gap",
                 instrument=stream.instrument,
                 cause=None if cause is None else cause[:_MOST_CAUSE],
+                said_ns=said_ns,
             )
-            key = key_of(start, "span", stream.name, component, span.state, end)
+            key = key_of(start, "span", stream.name, component, span.state, end, said_ns)
             claims.append(Claim(span, key))
         return claims
 

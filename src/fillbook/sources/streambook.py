@@ -124,7 +124,7 @@ class StreamBook:
         return is_first or late
 
     async def _write(self, claims: Sequence[Claim], cursor: str | None, gap: Gap | None) -> Tally:
-        spans = self.coverage.claims(gap)
+        spans = self.coverage.claims(self._pace.now_ns(), gap)
         until_ns, open_gap = self.coverage.when_written()
         done = await self._append([*claims, *spans], cursor, until_ns, open_gap)
         self.cursor = cursor
