@@ -550,7 +550,15 @@ def test_a_reported_pnl_tells_the_price_where_none_is_given(desk: Desk) -> None:
     assert (row.exit_price, row.realized_pnl) == ("89.75", "20.5")
 
 
-def test_b25_v18_a_smaller_size_is_a_partial_close(desk: Desk) -> None:
+def outcome_lines(desk: Desk) -> list[dict[str, Any]]:
+    """Return the outcome lines of all days, in order."""
+    paths = sorted(desk.folder.glob("trade_outcomes/*.jsonl"))
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def test_b25_v18_a_smaller_size_is_a_partial_outcome_and_shrinks_what_is_tracked(
+    desk: Desk, told: Any
+) -> None:
     short = {"product_id": "BTC", "side": "SHORT", "entry_price": "68000"}
     desk.show({**short, "contracts": "2", "current_price": "68000"})
     desk.show({**short, "contracts": "1", "current_price": "67500"})
@@ -560,6 +568,49 @@ def test_b25_v18_a_smaller_size_is_a_partial_close(desk: Desk) -> None:
     ]
     (row,) = desk.monitor.active_trades.values()
     assert desk.fills()[-1].position_after == "-1" and row.realized_pnl == "500"
+    assert desk.monitor.open_sizes == {row.trade_id: Decimal(1)}
+    state = json.loads((desk.folder / "open_positions_state.json").read_text())
+    assert [each["size"] for each in state["positions"]] == ["1"]
+    (line,) = outcome_lines(desk)
+    assert (line["trade_id"], line["entry_size"], line["exit_size"]) == (row.trade_id, "2", "1")
+    assert (line["realized_pnl"], line["exit_price"], line["roi_percent"]) == (
+        *("500", "67500"),
+        "0.7353",
+    )
+    assert line["exit_price_source"] == "state:last_price_partial_reduce"
+    assert told.messages[-1] == "✂ Trade reduced: BTC_SHORT by 1 | PnL: $500.00"
+
+
+def test_b25_the_lines_of_a_trade_add_up_to_its_result_once_each_across_restarts(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    short = {"product_id": "BTC", "side": "SHORT", "entry_price": "68000"}
+    shown = [("3", "68000"), ("2", "67500"), ("2", "67000"), ("1", "66900.5")]
+    for contracts, price in shown:
+        desk = Desk(tmp_path, clock=clock)
+        desk.show({**short, "contracts": contracts, "current_price": price})
+        desk.show({**short, "contracts": contracts, "current_price": price})
+    Desk(tmp_path, clock=clock).show()
+    desk = Desk(tmp_path, clock=clock)
+    desk.show()
+    lines = outcome_lines(desk)
+    assert [(line["exit_size"], line["realized_pnl"]) for line in lines] == [
+        ("1", "500"),
+        ("1", "1099.5"),
+        ("1", "1099.5"),
+    ]
+    (row,) = desk.trades()
+    assert sum(Decimal(line["realized_pnl"]) for line in lines) == Decimal(row.realized_pnl or 0)
+    assert [record["realized_pnl"] for record in desk.files()] == [2699]
+
+
+def test_b25_a_part_closed_at_no_known_price_has_no_result(desk: Desk) -> None:
+    desk.show(btc(None, contracts="2"))
+    desk.show(btc(None, contracts="1"))
+    (line,) = outcome_lines(desk)
+    assert (line["exit_size"], line["exit_price"], line["realized_pnl"]) == ("1", None, None)
+    assert line["exit_price_source"] is None
 
 
 def test_b26_v19_a_re_entry_closes_the_old_trade_and_opens_a_new_one(desk: Desk) -> None:
@@ -573,8 +624,8 @@ def test_b26_v19_a_re_entry_closes_the_old_trade_and_opens_a_new_one(desk: Desk)
     assert first.exit_time == "2026-01-05T10:00:20Z"
     assert (second.decision_id, second.final_status) == ("d-new", "open")
     assert first.trade_id != second.trade_id
-    (line,) = (desk.folder / "trade_outcomes" / "2026-01-05.jsonl").read_text().splitlines()
-    assert json.loads(line)["exit_price_source"] == "state:last_price_same_key_reopen"
+    (line,) = outcome_lines(desk)
+    assert line["exit_price_source"] == "state:last_price_same_key_reopen"
 
 
 def test_b27_a_provider_of_exit_prices_comes_first(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from fillbook.analysis.answers import TradeRow
-from fillbook.analysis.summary import positions, trades
+from fillbook.analysis.answers import PositionRow, TradeRow
+from fillbook.analysis.summary import fills, positions, trades
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import BookView, Query
+from fillbook.desks.trade_outcomes import Exit, exits_of
 from fillbook.facts.model import Claim
 from fillbook.ground.clock import HOUR_NS, parse_ns
 from fillbook.ground.clock import now_ns as wall_ns
@@ -35,14 +36,22 @@ class Look(msgspec.Struct, frozen=True):
     """The trades after one look: all that are open, and those that closed since the last one.
 
     The first look of a run lists every closed trade. Closed trades may be listed again.
-    `updates` counts the prices seen during each trade, by trade id. `unrealized` is what all open
-    positions stand at, None where one of them has no price.
+    `updates` counts the prices seen during each trade and `sizes` says what is left of each open
+    one, by trade id. `unrealized` is what all open positions stand at, None where one of them has
+    no price.
     """
 
+    view: BookView
     opened: tuple[TradeRow, ...]
     closed: tuple[TradeRow, ...]
     updates: dict[str, int]
+    sizes: dict[str, str]
     unrealized: Decimal | None
+
+    def exits(self, row: TradeRow) -> list[Exit]:
+        """Return the closings of one of these trades, partial ones included."""
+        query = Query(since_ns=parse_ns(row.entry_time), instruments=(row.product_id,))
+        return exits_of(row, fills(self.view, query))
 
 
 class PositionBook:
@@ -143,11 +152,15 @@ class PositionBook:
         valuer = Valuer(marks, self._settings.marks.max_age_ns)
         view = BookView(lambda: ledger, valuer, self._settings, seq=ledger.seq, head=ledger.head)
         rows = trades(view, Query(since_ns=self._since_ns))
+        opened = tuple(row for row in rows if row.final_status == "open")
+        held = positions(view, Query())
         return Look(
-            tuple(row for row in rows if row.final_status == "open"),
+            view,
+            opened,
             tuple(row for row in rows if row.final_status != "open"),
             {row.trade_id: self._updates(row, valuer) for row in rows},
-            _total([row.unrealized for row in positions(view, Query())]),
+            _sizes(opened, held),
+            _total([row.unrealized for row in held]),
         )
 
     def _updates(self, row: TradeRow, valuer: Valuer) -> int:
@@ -158,6 +171,13 @@ class PositionBook:
         if row.exit_time is None:
             return len(series.ts_ns) - int(first)
         return int(series.ts_ns.searchsorted(parse_ns(row.exit_time), side="right") - first)
+
+
+def _sizes(opened: Sequence[TradeRow], held: Sequence[PositionRow]) -> dict[str, str]:
+    """Return what is left of open trades; of a place at most one is open."""
+    left = {(row.instrument, row.position_side): row.qty.removeprefix("-") for row in held}
+    places = {row.trade_id: (row.product_id, row.side.lower()) for row in opened}
+    return {name: left[place] for name, place in places.items() if place in left}
 
 
 def _total(amounts: Sequence[str | None]) -> Decimal | None:

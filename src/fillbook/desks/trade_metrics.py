@@ -26,7 +26,7 @@ log = logging.getLogger("fillbook.desks")
 
 STORAGE = Path("data/trade_metrics")
 _HOUR_SECONDS = 3600
-_NUMBERS = msgspec.json.Encoder(decimal_format="number")
+NUMBERS = msgspec.json.Encoder(decimal_format="number")
 
 Record = dict[str, Any]
 
@@ -96,7 +96,7 @@ class TradeMetricsCollector:
         kept = {**record, "collected_at": iso(self._clock())}
         with self._lock:
             if path.name not in self._records:
-                write_whole(path, _NUMBERS.encode(kept))
+                write_whole(path, NUMBERS.encode(kept))
                 self._records[path.name] = kept
         return path
 
@@ -146,7 +146,7 @@ class TradeMetricsCollector:
             "trades": [_sample(record) for record in self._by_exit()],
         }
         if output_path is not None:
-            write_whole(Path(output_path), _NUMBERS.encode(export))
+            write_whole(Path(output_path), NUMBERS.encode(export))
         return export
 
     def get_summary(self) -> str:

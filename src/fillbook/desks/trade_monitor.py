@@ -15,7 +15,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,25 @@ from fillbook.desks.limits import Limit, PortfolioLimits
 from fillbook.desks.platform import Platform, ask_positions
 from fillbook.desks.portfolio_memory import Memory, remember
 from fillbook.desks.position_book import Look, PositionBook
-from fillbook.desks.trade_metrics import STORAGE, Record, TradeMetricsCollector, record_of
+from fillbook.desks.trade_metrics import (
+    NUMBERS,
+    STORAGE,
+    Record,
+    TradeMetricsCollector,
+    record_of,
+)
 from fillbook.desks.trade_outcomes import OutcomeLines, write_open_state
 from fillbook.ground.clock import iso
 from fillbook.ground.clock import now_ns as wall_ns
-from fillbook.monitor.tracker import name_of, pnl_of
+from fillbook.monitor.tracker import money, name_of, pnl_of
+from fillbook.publish.webhook import Webhook
 from fillbook.sources.observed import ExitPrice, Observer
 from fillbook.sources.observed_rows import read_position
 from fillbook.sources.source import RowError
 
 log = logging.getLogger("fillbook.desks")
+
+TRADE_CLOSED = "ffe.trade.closed"
 
 _JOIN_S = 10.0
 _SUSPICIOUS_CLOSES = 3
@@ -48,7 +58,8 @@ class TradeMonitor:
     platform is asked. `MAX_CONCURRENT_TRADES` (None: no cap) bounds how many trades count as
     tracked; further ones wait in `pending_trades`, and are journaled all the same.
     `limit_reached` says which of the portfolio's `limits` its result has reached; watching goes
-    on, because a position nobody watches is no safer.
+    on, because a position nobody watches is no safer. A `webhook` URL gets an event for each
+    finished trade.
     `account` names the account in the book, `multipliers` the contract sizes by product.
     """
 
@@ -70,6 +81,7 @@ class TradeMonitor:
         multipliers: Mapping[str, Decimal] | None = None,
         exit_price: ExitPrice | None = None,
         limits: PortfolioLimits | None = None,
+        webhook: str | None = None,
         clock: Callable[[], int] = wall_ns,
     ) -> None:
         self.platform = platform
@@ -80,6 +92,7 @@ class TradeMonitor:
         self.metrics_collector = metrics_collector or TradeMetricsCollector(self.folder, clock)
         self.active_trades: dict[str, TradeRow] = {}
         self.pending_trades: dict[str, TradeRow] = {}
+        self.open_sizes: dict[str, Decimal] = {}
         self.closed_trades_queue: queue.SimpleQueue[Record] = queue.SimpleQueue()
         self.limit_reached: Limit | None = None
         self._limits = limits
@@ -87,6 +100,7 @@ class TradeMonitor:
         self._clock = clock
         self._announced = Announced()
         self._lines = OutcomeLines(self.folder)
+        self._webhook = None if webhook is None else Webhook(webhook, self.folder / "webhook")
         self._multipliers = dict(multipliers or {})
         observer = Observer(
             venue,
@@ -102,6 +116,8 @@ class TradeMonitor:
         self._thread: threading.Thread | None = None
         self._flat_closes = 0
         self._told: set[str] = set()
+        # How many fills each open trade had when its closings were last looked at.
+        self._fills: dict[str, int] = {}
 
     @property
     def is_running(self) -> bool:
@@ -112,6 +128,8 @@ class TradeMonitor:
         """Start watching in a thread and return at once; starting twice changes nothing."""
         if self.is_running:
             return
+        if self._webhook is not None:
+            self._webhook.start()
         self._ended = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(self._ended,), name="trade monitor", daemon=True
@@ -122,15 +140,17 @@ class TradeMonitor:
         """Stop watching; returns whether the thread ended in time.
 
         Open trades stay open in the book. A platform that answers after the stop is not heard.
+        Events a webhook did not take by then are sent by the next run.
         """
+        until_s = time.monotonic() + timeout_s
         self._ended.set()
-        thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout_s)
-        if thread.is_alive():
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        if self.is_running:
             log.warning("the platform still holds the monitor's thread; its answer will be ignored")
-        return not thread.is_alive()
+        if self._webhook is not None:
+            self._webhook.close(max(0.0, until_s - time.monotonic()))
+        return not self.is_running
 
     def poll(self) -> bool:
         """Ask the platform once, now; False when it did not answer, which closes nothing."""
@@ -195,7 +215,8 @@ class TradeMonitor:
         for row in look.closed:
             record = record_of(row, look.updates[row.trade_id])
             if not self.metrics_collector.knows(record):
-                self._finish(row, record)
+                self._finish(look, row, record)
+        self._tell_reduced(look)
         rows = {row.trade_id: row for row in look.opened}
         known = self.active_trades.keys() | self.pending_trades.keys()
         active = {name: rows[name] for name in self.active_trades if name in rows}
@@ -209,23 +230,33 @@ class TradeMonitor:
             log.info("✅ Started tracking trade: %s", name_of(rows[name]))
         self.active_trades = active
         self.pending_trades = {name: rows[name] for name in waiting}
+        self.open_sizes = {name: Decimal(size) for name, size in look.sizes.items()}
         self._check_limits(look)
-        write_open_state(self.folder, look.opened, iso(self._clock()))
+        write_open_state(self.folder, look.opened, look.sizes, iso(self._clock()))
 
-    def _finish(self, row: TradeRow, record: Record) -> None:
+    def _tell_reduced(self, look: Look) -> None:
+        """Tell what was closed of trades that go on, each part once, also across restarts."""
+        known, self._fills = self._fills, {}
+        for row in look.opened:
+            if row.fills != known.get(row.trade_id, 1):
+                try:
+                    parts = self._lines.add(row, look.exits(row), self._multiplier(row))
+                except OSError:
+                    log.exception("the outcome line was not written for %s", row.trade_id)
+                    continue
+                for left in parts:
+                    made = (
+                        "unknown" if left.realized is None else money(left.realized, row.currency)
+                    )
+                    log.info("✂ Trade reduced: %s by %s | PnL: %s", name_of(row), left.size, made)
+            self._fills[row.trade_id] = row.fills
+
+    def _finish(self, look: Look, row: TradeRow, record: Record) -> None:
         """Hand a finished trade to everyone; its file comes last, so that a kill repeats it."""
         is_news = row.trade_id not in self._told
-        memory = self.portfolio_memory
-        size = self._multipliers.get(row.product_id, Decimal(1))
-        steps: list[tuple[str, Callable[[], object]]] = []
         if is_news:
             log.info("📊 Trade completed: %s | PnL: %s", name_of(row), pnl_of(row))
-            steps.append(("the outcome line", lambda: self._lines.add(row, size)))
-        if is_news and memory is not None:
-            steps.append(("the portfolio memory", lambda: remember(memory, record, size)))
-        collector = self.metrics_collector
-        steps.append(("the trade's file", lambda: collector.record_trade_metrics(record)))
-        for what, step in steps:
+        for what, step in self._steps(look, row, record, is_news):
             try:
                 step()
             except Exception:  # who takes a trade may fail in any way; watching goes on
@@ -234,6 +265,21 @@ class TradeMonitor:
             self._told.add(row.trade_id)
             self.closed_trades_queue.put(record)
             self._watch_flat(row)
+
+    def _steps(
+        self, look: Look, row: TradeRow, record: Record, is_news: bool
+    ) -> Iterator[tuple[str, Callable[[], object]]]:
+        memory, webhook, size = self.portfolio_memory, self._webhook, self._multiplier(row)
+        if is_news:
+            yield "the outcome line", lambda: self._lines.add(row, look.exits(row), size)
+        if is_news and memory is not None:
+            yield "the portfolio memory", lambda: remember(memory, record, size)
+        if is_news and webhook is not None:
+            yield "the webhook's event", lambda: webhook.post(closed_event(row, record))
+        yield "the trade's file", lambda: self.metrics_collector.record_trade_metrics(record)
+
+    def _multiplier(self, row: TradeRow) -> Decimal:
+        return self._multipliers.get(row.product_id, Decimal(1))
 
     def _check_limits(self, look: Look) -> None:
         if self._limits is None or look.unrealized is None:
@@ -253,3 +299,9 @@ class TradeMonitor:
                 "%d trades in a row closed at their entry price: are the platform's prices fresh?",
                 self._flat_closes,
             )
+
+
+def closed_event(row: TradeRow, record: Record) -> bytes:
+    """Return what a webhook is told of a finished trade; a repetition has the same `id`."""
+    event = {"event": TRADE_CLOSED, "id": f"{row.trade_id}:{row.revision}", "trade": record}
+    return NUMBERS.encode(event)
