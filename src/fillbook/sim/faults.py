@@ -55,6 +55,9 @@ FAULTS = (
     Fault("empty_page", "rest", 80, "an empty page that says there are more"),
     Fault("cursor_expired", "rest", 60, "a cursor that the venue no longer knows"),
     Fault("correction", "rest", 25, "a row is undone or replaced by a later one"),
+    Fault("quote_sized", "rest", 60, "a size in what was paid, not in what was bought"),
+    Fault("repeated_trade_id", "rest", 60, "two executions of an order with one trade id"),
+    Fault("miscounted_fills", "rest", 20, "an order that tells one execution more than it had"),
     Fault("retention_cut", "rest", 350, "older rows are gone for a while", 1440, 180),
     Fault("key_revoked", "rest", 250, "the key is unknown for a while", 1440, 60),
     Fault("key_widened", "rest", 250, "the key may suddenly trade", 1440, 60),
@@ -84,6 +87,8 @@ FAULTS = (
     Fault("opened_before", "trading", 1000, "a position older than the venue's history"),
 )
 BY_NAME: Mapping[str, Fault] = {fault.name: fault for fault in FAULTS}
+# What only Coinbase does.
+COINBASE_OWN = ("quote_sized", "repeated_trade_id", "miscounted_fills")
 TRANSPORT = tuple(fault.name for fault in FAULTS if fault.family == "transport")
 
 

@@ -16,7 +16,7 @@ import msgspec
 from fillbook.ground.clock import MINUTE_NS
 from fillbook.sim.clock import SimClock
 from fillbook.sim.executions import SimEvent
-from fillbook.sim.faults import BY_NAME, FaultPlan
+from fillbook.sim.faults import BY_NAME, COINBASE_OWN, FaultPlan
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.orders import SimOrder
 from fillbook.sim.prices import Market
@@ -52,7 +52,7 @@ class BinanceServer(VenueServer):
         *("offset_shift", "empty_page", "cursor_expired", "correction"),
         # A page is as long as was asked for whenever there is more, and never repeats a row.
         *("split_millisecond", "duplicate_row"),
-        *("ws_snapshot_again", "ws_sequence_jump", "ws_mixed_batch"),
+        *("ws_snapshot_again", "ws_sequence_jump", "ws_mixed_batch", *COINBASE_OWN),
     }
 
     def __init__(

@@ -16,7 +16,7 @@ from typing import Any
 from fillbook.ground.clock import MINUTE_NS
 from fillbook.sim.clock import SimClock
 from fillbook.sim.executions import SimEvent, SimFill, SimFunding
-from fillbook.sim.faults import BY_NAME, FaultPlan
+from fillbook.sim.faults import BY_NAME, COINBASE_OWN, FaultPlan
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues import hyperliquid_rows as rows
 from fillbook.sim.venues import hyperliquid_states as states
@@ -67,7 +67,7 @@ class HyperliquidServer(VenueServer):
     capable = frozenset(BY_NAME) - {
         *("banned", "offset_shift", "empty_page", "cursor_expired", "correction"),
         *("key_revoked", "key_widened", "ws_sequence_jump", "listen_key_expired"),
-        "third_currency_fee",
+        *("third_currency_fee", *COINBASE_OWN),
     }
 
     def __init__(
