@@ -102,7 +102,9 @@ def test_events_come_in_time_order_and_tell_everything(all_on: LiveWorld) -> Non
     told = [event.what for event in all_on.events]
     for account in all_on.accounts():
         for rows in (all_on.fills(account), all_on.funding(account), all_on.orders(account)):
-            assert rows and all(row in told for row in rows[-20:])
+            # Dated futures and spot pay no funding.
+            assert rows or (rows == [] and account == COINBASE_BOT)
+            assert all(row in told for row in rows[-20:])
 
 
 def test_executions_explain_positions_wallets_and_orders(all_on: LiveWorld) -> None:
@@ -124,7 +126,7 @@ def test_executions_explain_positions_wallets_and_orders(all_on: LiveWorld) -> N
         coins = {p.market.coin for p in all_on.positions(account) if p.market.contract == "spot"}
         opening = all_on.desk(account).holdings.opening()
         for (market, _), qty in opening.items():
-            money[market.quote] -= qty * all_on.mark(market, START_MS)
+            money[market.quote] -= qty * market.multiplier * all_on.mark(market, START_MS)
         wallets: dict[str, Decimal] = defaultdict(Decimal)
         for (_, asset), amount in all_on.wallets(account).items():
             wallets[asset] += amount

@@ -1,11 +1,12 @@
-"""Who trades in the live world: the month's three accounts, and three with more to their orders.
+"""Who trades in the live world: the month's three accounts, and four with more to their orders.
 
 | account | venue | what it does |
 |---|---|---|
 | trend-bot, maker-bot, harvester | binance, hyperliquid | the month's bots, going on |
 | hedge-bot | binance | hedge mode: long and short legs of one market, stops and targets |
 | swing-bot | hyperliquid | limits that rest, reduce-only stops and targets, cancels |
-| coinbase-bot | coinbase | spot pairs in dollars, a perpetual, a future of 0.01 BTC a contract |
+| coinbase-bot | coinbase | spot pairs in dollars, a future of 0.01 BTC a contract |
+| perps-bot | coinbase | a perpetual, in a portfolio of its own |
 """
 
 from __future__ import annotations
@@ -49,7 +50,14 @@ from fillbook.sim.world import (
 COINBASE = "coinbase"
 HEDGE, SWING = "hedge-bot", address_of("swing-bot")
 COINBASE_BOT = "b1c2d3e4-0000-4000-8000-00000c01ba5e"
-LIVE_LABELS = {**LABELS, HEDGE: "hedge-bot", SWING: "swing-bot", COINBASE_BOT: "coinbase-bot"}
+PERPS = "b1c2d3e4-0000-4000-8000-0000000009e2"
+LIVE_LABELS = {
+    **LABELS,
+    HEDGE: "hedge-bot",
+    SWING: "swing-bot",
+    COINBASE_BOT: "coinbase-bot",
+    PERPS: "perps-bot",
+}
 VENUES = {
     TREND: BINANCE,
     HEDGE: BINANCE,
@@ -57,6 +65,7 @@ VENUES = {
     HARVESTER: HYPERLIQUID,
     SWING: HYPERLIQUID,
     COINBASE_BOT: COINBASE,
+    PERPS: COINBASE,
 }
 
 BTC = market_of(HYPERLIQUID, "BTC", "BTC", 0, 5)
@@ -77,11 +86,8 @@ _DEPOSITS: Mapping[str, tuple[tuple[Wallet, str, str], ...]] = {
     MAKER: (("perp", "USDC", "20000"),),
     HARVESTER: (("perp", "USDC", "30000"), ("spot", "USDC", "30000")),
     SWING: (("perp", "USDC", "15000"),),
-    COINBASE_BOT: (
-        ("spot", "USD", "50000"),
-        ("perp", "USD", "10000"),
-        ("perp", "USDC", "10000"),
-    ),
+    COINBASE_BOT: (("spot", "USD", "50000"), ("perp", "USD", "10000")),
+    PERPS: (("perp", "USDC", "10000"),),
 }
 
 
@@ -124,6 +130,7 @@ def make_cast(
     hedge = Desk(HEDGE, quotes, Dice(seed, "hedge-bot"), _fee("USDC", 8), plan=plan, hedge=True)
     swing = Desk(SWING, quotes, Dice(seed, "swing-bot"), _fee("USDC", 6), plan=plan)
     coinbase = Desk(COINBASE_BOT, quotes, Dice(seed, "coinbase-bot"), _fee("", 8), plan=plan)
+    perps = Desk(PERPS, quotes, Dice(seed, "perps-bot"), _fee("USDC", 8), plan=plan)
     for desk in (trend, hedge):
         desk.third = ("BNB", lambda ts_ms: bnb_rate(quotes, ts_ms))
     return [
@@ -132,7 +139,8 @@ def make_cast(
         _member(maker, maker_bots, ETH),
         _member(harvester, [hourly], PURR),
         _member(swing, [Swing(swing, market, 2_000) for market in (BTC, ETH, SOL)], BTC),
-        _member(coinbase, _coinbase_bots(coinbase), ETH_PERP),
+        _member(coinbase, _coinbase_bots(coinbase), BTC_FUTURE),
+        _member(perps, [Swing(perps, ETH_PERP, 3_000)], ETH_PERP),
     ]
 
 
@@ -148,7 +156,6 @@ def _coinbase_bots(desk: Desk) -> list[Bot]:
     return [
         Swing(desk, BTC_USD, 4_000, sides=("buy",)),
         Swing(desk, ETH_USD, 2_500, sides=("buy",)),
-        Swing(desk, ETH_PERP, 3_000),
         Swing(desk, BTC_FUTURE, 5_000),
     ]
 

@@ -255,7 +255,7 @@ class CoinbaseServer(VenueServer):
             "can_trade": "trade" in key.rights,
             "can_transfer": "transfer" in key.rights,
             "portfolio_uuid": key.account,
-            "portfolio_type": "DEFAULT",
+            "portfolio_type": states.kind_of(key.account),
         }
         return Answer(body=told)
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from fillbook.ground.clock import iso
 from fillbook.ground.exact import plain_text
 from fillbook.sim.books import EXACT
+from fillbook.sim.cast import PERPS
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.orders import SimPosition
 from fillbook.sim.prices import Market
@@ -96,9 +97,14 @@ def account_rows(world: LiveWorld, account: str) -> list[Row]:
     ]
 
 
+def kind_of(account: str) -> str:
+    """Return the venue's word for a portfolio: perpetuals live in one of their own."""
+    return "INTX" if account == PERPS else "DEFAULT"
+
+
 def portfolios(account: str) -> Answer:
     """Answer the portfolios that a key sees: its own."""
-    told = {"name": "Default", "uuid": account, "type": "DEFAULT", "deleted": False}
+    told = {"name": "Default", "uuid": account, "type": kind_of(account), "deleted": False}
     return Answer(body={"portfolios": [told]})
 
 
