@@ -223,12 +223,13 @@ def desk_run(
     page_rows: int = PAGE_ROWS,
     share: str = "1",
     crowd: int = 60,
+    clock_of: Callable[[int], SimClock] = SimClock,
     strides: bool = True,
 ) -> None:
     """Run a test body on a fresh desk, after the world has gone on for a while."""
     world = LiveWorld(seed, plan=plan, accounts=[who], crowd=crowd)
     world.advance_to(START_NS + days_ns)
-    clock = SimClock(world.now_ns)
+    clock = clock_of(world.now_ns)
     key = Key(name=CREDENTIALS.key, secret=CREDENTIALS.secret, account=who)
     venue = BinanceServer(
         *(world, clock, plan),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from soak_table import runs_in, table
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +24,13 @@ def corpus() -> Path:
     if os.environ.get("FILLBOOK_REQUIRE_ALL") == "1":
         pytest.fail(missing)
     pytest.skip(missing)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what the kill runs came to, where there were any to speak of."""
+    stats = terminalreporter.stats
+    runs = runs_in([*stats.get("passed", ()), *stats.get("failed", ())])
+    if any(run["kills"] >= 50 for run in runs):
+        terminalreporter.section("kill runs")
+        for line in table(runs):
+            terminalreporter.write_line(line)

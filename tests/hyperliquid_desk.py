@@ -178,11 +178,12 @@ def desk_run(
     horizon_rows: int = 10_000,
     share: str = "1",
     crowd: int = 60,
+    clock_of: Callable[[int], SimClock] = SimClock,
 ) -> None:
     """Run a test body on a fresh desk, after the world has gone on for a while."""
     world = LiveWorld(seed, plan=plan, accounts=[who], crowd=crowd)
     world.advance_to(START_NS + days_ns)
-    clock = SimClock(world.now_ns)
+    clock = clock_of(world.now_ns)
     venue = HyperliquidServer(
         world,
         clock,

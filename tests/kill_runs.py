@@ -1,0 +1,288 @@
+"""Monitors that are killed again and again while they pull from a venue full of faults.
+
+Each life is a real monitor process, attached over real sockets; SIGKILL strikes at a seeded
+moment: after so many requests, so much simulated time, and a few milliseconds more. The next one
+starts on the same book. At the end the book is compared with the world's truth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import binance_desk
+import hyperliquid_desk
+from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS
+from fillbook.journal.store import Journal
+from fillbook.sim.cast import HEDGE, SWING
+from fillbook.sim.faults import FaultPlan
+from fillbook.sim.world import HARVESTER, MAKER, TREND
+from kill_life import CLOCK, SAID, SharedClock
+
+STEP_NS = 20 * MINUTE_NS
+# Real seconds: how long a life may take to do what is waited for, and after how long without a
+# request it is taken to rest.
+PATIENCE_S = 20.0
+_REST_S = 0.03
+_LOOK_S = 0.001
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass
+class Outcome:
+    """What one run came to: a row of the table, summed over its seeds."""
+
+    venue: str
+    seeds: int = 1
+    kills: int = 0
+    busy: int = 0
+    wanted: int = 0
+    had: int = 0
+    doubled: int = 0
+    lost: int = 0
+    bans: int = 0
+    late: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One venue of the table: who is watched there, and how its monitor is told to attach."""
+
+    venue: str
+    desk_run: Callable[..., None]
+    accounts: tuple[str, ...]
+    attach: Callable[[Any, Path], dict[str, str]]
+    facts: tuple[str, ...] = ("fills", "payments")
+
+
+def _by_address(desk: Any, folder: Path) -> dict[str, str]:
+    return {"address": desk.who}
+
+
+def _by_key(desk: Any, folder: Path) -> dict[str, str]:
+    path, known = folder / "venue.key", binance_desk.CREDENTIALS
+    path.write_text(f"key = {known.key}\nsecret = {known.secret}\n")
+    path.chmod(0o600)
+    return {"key_file": str(path)}
+
+
+ROWS = (
+    Row("hyperliquid", hyperliquid_desk.desk_run, (SWING, HARVESTER, MAKER), _by_address),
+    Row(
+        *("binance", binance_desk.desk_run, (TREND, HEDGE), _by_key),
+        facts=("fills", "payments", "charges", "moved"),
+    ),
+)
+
+
+class Nursery:
+    """The program that forks monitors; `start`, `kill` and `stop` wait until it is done."""
+
+    def __init__(self, folder: Path) -> None:
+        self._program = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("kill_life.py")), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A pool of threads would make the program one that must not fork.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"},
+        )
+        assert self._hear() == "ready"
+
+    def start(self) -> None:
+        assert int(self._told("start")) > 0
+
+    def kill(self) -> int:
+        """End the life with SIGKILL; return how it ended."""
+        return int(self._told("kill"))
+
+    def stop(self) -> int:
+        """End the life with SIGTERM; return its exit status."""
+        return int(self._told("stop"))
+
+    def close(self) -> None:
+        """End the program, and with it whatever it has started."""
+        if self._program.poll() is None and self._is_living:
+            self.kill()
+        assert self._program.stdin is not None and self._program.stdout is not None
+        self._program.stdin.close()
+        self._program.wait(10)
+        self._program.stdout.close()
+
+    _is_living = False
+
+    def _told(self, word: str) -> str:
+        assert self._program.stdin is not None
+        self._program.stdin.write(f"{word}\n")
+        self._program.stdin.flush()
+        self._is_living = word == "start"
+        return self._hear()
+
+    def _hear(self) -> str:
+        assert self._program.stdout is not None
+        return self._program.stdout.readline().strip()
+
+
+@contextmanager
+def nursery(folder: Path) -> Iterator[Nursery]:
+    """Have a nursery while inside."""
+    made = Nursery(folder)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def killed(
+    row: Row,
+    folder: Path,
+    seed: int,
+    *,
+    kills: int,
+    days_ns: int = 3 * DAY_NS,
+    told: Callable[[Outcome], None] = lambda outcome: None,
+) -> Outcome:
+    """Run one seed of a venue with every fault on and so many kills; check it, return the row.
+
+    `told` receives the outcome before it is checked.
+    """
+    # A renamed coin renames its old orders too, which is a conflict about them.
+    plan = FaultPlan.all_on(seed, without=["symbol_renamed"])
+    outcome = Outcome(row.venue)
+
+    async def body(desk: Any) -> None:
+        desk.journal.close()
+        _configure(row, desk, folder)
+        with nursery(folder) as lives:
+            _live_and_die(lives, desk, random.Random(seed), kills, days_ns, outcome)
+            plan.calm("transport", "rest")
+            _live_well(lives, desk, row)
+        with Journal.open(folder / "book.db") as desk.journal:
+            await _compare(row, desk, outcome)
+            outcome.faults = dict(plan.injected)
+            told(outcome)
+            assert (outcome.kills, outcome.bans) == (kills, 0)
+            assert (outcome.doubled, outcome.lost) == (0, 0)
+            desk.check_truth()
+        said = (folder / SAID).read_text()
+        for word in ("Traceback", "failed, tried again"):
+            assert word not in said, said[-3000:]
+
+    who = row.accounts[seed % len(row.accounts)]
+    row.desk_run(
+        *(folder, who, body),
+        seed=seed,
+        plan=plan,
+        days_ns=HOUR_NS,
+        clock_of=lambda at_ns: SharedClock(folder / CLOCK, at_ns),
+    )
+    return outcome
+
+
+def _configure(row: Row, desk: Any, folder: Path) -> None:
+    urls = ", ".join(f"{role} = {json.dumps(url)}" for role, url in desk.settings.urls.items())
+    how = [f"{name} = {json.dumps(text)}" for name, text in row.attach(desk, folder).items()]
+    lines = ["[book]", 'path = "book.db"', "[monitor]", "port = 0"]
+    lines += ['detection_interval = "5m"', 'poll_interval = "10m"']
+    lines += ["[[attach]]", f'venue = "{row.venue}"', "share = 1.0", 'label = "desk"', *how]
+    (folder / "fillbook.toml").write_text("\n".join([*lines, f"urls = {{ {urls} }}"]))
+
+
+def _live_and_die(
+    lives: Nursery, desk: Any, dice: random.Random, kills: int, days_ns: int, outcome: Outcome
+) -> None:
+    begun_ns = desk.clock.now_ns()
+    ends = sorted(begun_ns + dice.randrange(days_ns) for _ in range(kills))
+    for end_ns in ends:
+        asks, last_asks, more_s = dice.randrange(40), dice.randrange(1, 12), dice.uniform(0, 0.006)
+        lives.start()
+        _asked(desk, asks)
+        while desk.clock.now_ns() < end_ns - STEP_NS:
+            desk.clock.step(STEP_NS)
+            _asked(desk, 20, first_s=_REST_S)
+        # The last step makes everything due, and the kill strikes somewhere in the pulls.
+        desk.clock.step_to(end_ns)
+        outcome.busy += _asked(desk, last_asks, first_s=_REST_S)
+        time.sleep(more_s)
+        outcome.kills += lives.kill() == -signal.SIGKILL
+    desk.clock.step_to(begun_ns + days_ns)
+
+
+def _asked(desk: Any, asks: int, first_s: float = PATIENCE_S) -> bool:
+    """Wait until a life has asked so much (True) or rests; `first_s` is for the first request."""
+    seen = desk.venue.seen
+    known, most = len(seen), len(seen) + asks
+    until_s = time.monotonic() + first_s
+    while len(seen) < most and time.monotonic() < until_s:
+        time.sleep(_LOOK_S)
+        if len(seen) > known:
+            known, until_s = len(seen), time.monotonic() + _REST_S
+    return len(seen) >= most
+
+
+def _live_well(lives: Nursery, desk: Any, row: Row) -> None:
+    """Let the last life catch up in peace, and stop it."""
+    lives.start()
+    _asked(desk, 40)
+    for _ in range(3):
+        desk.clock.step(STEP_NS)
+        _asked(desk, 100, first_s=10 * _REST_S)
+    deadline_s = time.monotonic() + 3 * PATIENCE_S
+    while _missing(row, desk) and time.monotonic() < deadline_s:
+        desk.clock.step(MINUTE_NS)
+        _asked(desk, 100, first_s=10 * _REST_S)
+    assert lives.stop() == 0
+
+
+def _missing(row: Row, desk: Any) -> int:
+    with Journal.open(desk.journal.path, readonly=True) as desk.journal:
+        return sum(sum(_apart(desk, name)[0].values()) for name in row.facts)
+
+
+def _apart(desk: Any, name: str) -> tuple[Counter[Any], Counter[Any]]:
+    """Return what the book lacks and what it has too much, of one kind of fact."""
+    wanted, had = getattr(desk, f"true_{name}")(), getattr(desk, name)()
+    if not isinstance(wanted, list):
+        wanted, had = [wanted], [had]
+    return Counter(wanted) - Counter(had), Counter(had) - Counter(wanted)
+
+
+async def _compare(row: Row, desk: Any, outcome: Outcome) -> None:
+    outcome.late = _missing(row, desk)
+    desk.journal = Journal.open(desk.journal.path)
+    if outcome.late:
+        await desk.attach()
+        await desk.pull(deep=True)
+    gaps = [(gap.ts_ns, gap.until_ns) for gap in desk.gaps()]
+    for name in row.facts:
+        lacking, extra = _apart(desk, name)
+        wanted = getattr(desk, f"true_{name}")()
+        count = len(wanted) if isinstance(wanted, list) else 1
+        outcome.wanted += count
+        outcome.had += count - lacking.total()
+        outcome.doubled += extra.total()
+        outcome.lost += sum(
+            times
+            for fact, times in lacking.items()
+            if not any(start <= _at_ns(fact) < end for start, end in gaps)
+        )
+    outcome.bans = desk.venue.limiter.bans
+
+
+def _at_ns(fact: Any) -> int:
+    return int(fact[0]) * 1_000_000 if isinstance(fact, tuple) else -1
