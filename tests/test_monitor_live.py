@@ -71,7 +71,10 @@ def test_a_monitor_attaches_tells_trades_and_stops(
         waited("the whole history", lambda: is_caught_up(monitor, venue))
 
         # Trades go on: one that was open closes, and another one opens.
-        trade_until(venue, lambda: len(venue.world.fills(SWING)) >= history + 8)
+        trade_until(
+            venue,
+            lambda: len(venue.world.fills(SWING)) >= history + 8 and open_now(venue) >= 1,
+        )
         waited("the new fills", lambda: is_caught_up(monitor, venue))
         why = fillbook(tmp_path, "why", "--json").json
         assert why["n_fills"] == len(venue.world.fills(SWING))
