@@ -273,7 +273,7 @@ class TradeMonitor:
         if is_news:
             yield "the outcome line", lambda: self._lines.add(row, look.exits(row), size)
         if is_news and memory is not None:
-            yield "the portfolio memory", lambda: remember(memory, record, size)
+            yield "the portfolio memory", lambda: remember(memory, row, record, size)
         if is_news and webhook is not None:
             yield "the webhook's event", lambda: webhook.post(closed_event(row, record))
         yield "the trade's file", lambda: self.metrics_collector.record_trade_metrics(record)
