@@ -45,6 +45,8 @@ class Fill(Fact, frozen=True, kw_only=True, tag="fill"):
 
     `venue_seq` is the venue's own order inside an instant; `start_position` the signed position
     the venue says stood before this fill; `venue_pnl` its realised PnL on `venue_pnl_basis`.
+    `trade_id` is the venue's id of the match, where it is not the fill's own id: several rows may
+    carry it, so it identifies nothing, but corrections name it.
     `leg` names the recorded round trip a fill was taken from: such fills fold in a sub-book of
     their own. `decision_px`, `arrival_px`, `mid_px` are the upper rungs of the ladder.
     `cause` is the venue's own word for a fill nobody ordered (liquidation, adl, settlement).
@@ -59,6 +61,7 @@ class Fill(Fact, frozen=True, kw_only=True, tag="fill"):
     fee: Decimal | None = None
     fee_asset: str | None = None
     fill_id: str | None = None
+    trade_id: str | None = None
     order_id: str | None = None
     client_order_id: str | None = None
     liquidity: Liquidity | None = None
@@ -187,12 +190,18 @@ class Report(Fact, frozen=True, kw_only=True, tag="report"):
 
 
 class Correction(Fact, frozen=True, kw_only=True, tag="correction"):
-    """A venue undoes or replaces an earlier fill; it acts at the original's place."""
+    """A venue undoes or replaces an earlier fill; it acts at the original's place.
+
+    The fill is the one of `target_key`; a venue that does not tell which row it corrects names
+    the match (`target_trade_id`, of `target_order_id`) instead, and `target_key` is empty.
+    """
 
     target_key: str
     action: Literal["reverse", "replace"]
     replacement: Fill | None = None
     reason: str | None = None
+    target_trade_id: str | None = None
+    target_order_id: str | None = None
 
 
 class Assignment(Fact, frozen=True, kw_only=True, tag="assignment"):

@@ -32,7 +32,7 @@ from fillbook.facts.model import (
 )
 from fillbook.ground.settings import StrategyRule
 from fillbook.resolve.assignment import Assigner
-from fillbook.resolve.corrections import apply_corrections
+from fillbook.resolve.corrections import Match, apply_corrections, match_of
 from fillbook.resolve.coverage import (
     COMPONENT_OF,
     CoverageMap,
@@ -104,6 +104,12 @@ class Standing:
             for claim in self._by_kind[Correction]
             if isinstance(said := claim.fact, Correction)
         }
+
+    @cached_property
+    def _corrected_matches(self) -> set[Match]:
+        """Return the matches that some correction names, known or not."""
+        named = (match_of(claim) for claim in self._by_kind[Correction])
+        return {match for match in named if match is not None}
 
     @property
     def keys(self) -> list[GroupKey]:
@@ -179,6 +185,8 @@ class Standing:
         fact = claim.fact
         if isinstance(fact, Moved | OrderUpdate | Decision | Assignment):
             if _identity(claim) in self._known or _identity(claim) in self._corrected:
+                return False
+            if self._corrected_matches and match_of(claim) in self._corrected_matches:
                 return False
             return not isinstance(fact, Moved) or self._counts_alone(claim)
         return isinstance(fact, Instrument | Span | Batch | Silent)

@@ -69,7 +69,7 @@ class Tally:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._rejections: list[Rejected] = []
-        self.claims = self.new = self.known = self.conflicts = self.marks = 0
+        self.claims = self.new = self.known = self.conflicts = self.marks = self.described = 0
         self.resumed = self.already = False
 
     def chunks(self) -> Iterator[Chunk]:
@@ -95,6 +95,7 @@ class Tally:
     def _counted(self, chunk: Chunk) -> Chunk:
         self.claims += len(chunk.claims)
         self.marks += len(chunk.marks)
+        self.described += len(chunk.described)
         return chunk
 
     def add(self, counts: Counts) -> None:
@@ -106,14 +107,15 @@ class Tally:
     def report(self, path: str, opening: BatchOpen) -> FileReport:
         """Tell the whole story of one reading."""
         reading = self._reading
-        nothing = reading.rows > 0 and not (self.claims or self.marks)
+        told = self.claims or self.described
+        nothing = reading.rows > 0 and not (told or self.marks)
         first, last = reading.first_ns, reading.last_ns
         return FileReport(
             path=path,
             format=opening.source,
             venue=opening.venue,
             account=opening.account,
-            batch_id=opening.batch_id if self.claims else None,
+            batch_id=opening.batch_id if told else None,
             rows=reading.rows,
             claims=self.claims,
             new=self.new,

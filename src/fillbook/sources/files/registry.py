@@ -9,7 +9,7 @@ import msgspec
 from fillbook.facts.model import AnyFact
 from fillbook.ground.errors import InputError, UsageError
 from fillbook.sources import observed, push
-from fillbook.sources.files import binance
+from fillbook.sources.files import binance, coinbase
 from fillbook.sources.files.bot_orders import BotOrders
 from fillbook.sources.files.bot_trades import BotTrades
 from fillbook.sources.files.coinbase_pro import CoinbasePro
@@ -31,6 +31,7 @@ READERS: tuple[Reader, ...] = (
     HyperliquidWebFunding(),
     HyperliquidHistory(),
     *binance.READERS,
+    *coinbase.READERS,
     CoinbasePro(),
     Freqtrade(),
     BotTrades(),

@@ -1,0 +1,288 @@
+"""Coinbase Advanced Trade's histories as streams: fills, and orders.
+
+A history is read in stretches of time, each a chain of pages behind the venue's own cursor, which
+tells nothing and holds only while every other parameter stays the same. Pages may come newest
+first, so a stretch is complete when its chain has ended, and no sooner: what was visible when the
+first page was asked for is then all there. An interrupted chain is begun anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from fillbook.facts.model import Component
+from fillbook.ground.clock import DAY_NS, MINUTE_NS, SECOND_NS, parse_ns
+from fillbook.sources.coinbase import TIMES, VENUE
+from fillbook.sources.coinbase_asks import PAGE_ROWS, answered, ask_of, stamp_of
+from fillbook.sources.coinbase_orders import is_open
+from fillbook.sources.coinbase_rows import FILLS, ORDERS, RowContext, drafts_of
+from fillbook.sources.faults import BrokenAnswerError
+from fillbook.sources.files.records import parse_object
+from fillbook.sources.rows import Row
+from fillbook.sources.source import RowError
+from fillbook.sources.stream import Answer, Ask, PulledPage, PulledRow
+
+# No fill of this venue is older.
+OLDEST_NS = parse_ns("2015-01-01T00:00:00Z")
+LONGEST_NS = 366 * DAY_NS
+# Late rows are looked for so far back with every pull, and once a day.
+OVERLAP_NS = 15 * MINUTE_NS
+DEEP_NS = 7 * DAY_NS
+# A round ends this far ahead of the venue's clock as we know it, so that the newest row of all,
+# which a nudge told us of, is asked for in any case.
+AHEAD_NS = 5 * SECOND_NS
+# A row's own time and the one it is asked by differ a little, and an end may not be included.
+_SLACK_NS = 2 * SECOND_NS
+
+Note = Callable[[str], None]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A cursor: everything before `from_ns` is journaled, and the round ends at `until_ns`.
+
+    The chain being read covers [from_ns, end_ns); `after` is the venue's cursor in it ("": its
+    first page), and `asked_ns` when that first page was asked for. `open_ns` is when the oldest
+    order was placed that was still open.
+    """
+
+    from_ns: int
+    until_ns: int
+    end_ns: int
+    after: str = ""
+    asked_ns: int | None = None
+    open_ns: int | None = None
+
+    def text(self) -> str:
+        """Return the cursor as the journal keeps it."""
+        return msgspec.json.encode(self).decode()
+
+
+def read_place(text: str) -> Place:
+    """Read a cursor back; ValueError when it is none."""
+    return msgspec.json.decode(text, type=Place)
+
+
+def begin_chain(last_ns: int | None, now_ns: int, overlap_ns: int, open_ns: int | None) -> Place:
+    """Return the first place of a round that re-reads `overlap_ns` and ends at `now_ns`."""
+    from_ns = OLDEST_NS if last_ns is None else max(OLDEST_NS, last_ns - overlap_ns)
+    until_ns = max(from_ns, now_ns + AHEAD_NS)
+    end_ns = min(until_ns, from_ns + LONGEST_NS)
+    return Place(from_ns=from_ns, until_ns=until_ns, end_ns=end_ns, open_ns=open_ns)
+
+
+class HistoryStream:
+    """One history of the portfolio; `path` and the names of its range are the venue's."""
+
+    overlap_ns = OVERLAP_NS
+    deep_ns = DEEP_NS
+    instrument: str | None = None
+    path: str
+    range_names: tuple[str, str]
+
+    def __init__(
+        self,
+        account: str,
+        *,
+        name: str,
+        source: str,
+        components: tuple[Component, ...],
+        every_ns: int,
+        note: Note,
+        page_rows: int,
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.context = RowContext(account).text()
+        self.components = components
+        self.every_ns = every_ns
+        self._account = account
+        self._note = note
+        self._page_rows = page_rows
+
+    def begin(self, cursor: str | None, now_ns: int, overlap_ns: int) -> str:
+        """Return the first cursor of a round; ValueError for a cursor of unknown form."""
+        last_ns = None if cursor is None else read_place(cursor).from_ns
+        return begin_chain(last_ns, now_ns, overlap_ns, None).text()
+
+    def ask(self, cursor: str, now_ns: int) -> Ask:
+        """Return the read of the page behind the cursor."""
+        place = read_place(cursor)
+        since, until = self.range_names
+        query = [
+            (since, stamp_of(place.from_ns - _SLACK_NS)),
+            (until, stamp_of(place.end_ns + _SLACK_NS)),
+            ("limit", str(self._page_rows)),
+        ]
+        if place.after:
+            query.append(("cursor", place.after))
+        return ask_of(self.path, query)
+
+    def parse(self, answer: Answer, cursor: str) -> PulledPage:
+        """Parse one page; BrokenAnswerError when the answer is of another shape."""
+        place = read_place(cursor)
+        items, after = self._told(answer)
+        pulled, cells = self._rows(items)
+        self._look(cells)
+        place = self._kept_open(place, cells)
+        asked_ns = answer.asked_ns if place.asked_ns is None else place.asked_ns
+        if after and after == place.after and items:
+            raise BrokenAnswerError(
+                "the venue's cursor leads back to the same page",
+                f"{VENUE} {self.name}",
+                "nothing to do if it passes: it is tried again",
+            )
+        if after and after != place.after:
+            on = msgspec.structs.replace(place, after=after, asked_ns=asked_ns)
+            return PulledPage(rows=pulled, next_cursor=on.text(), more=True)
+        return self._ended(place, pulled, asked_ns)
+
+    def narrow(self, cursor: str) -> str | None:
+        """Return None: the venue's cursor leads through crowded instants."""
+        return None
+
+    def _ended(self, place: Place, pulled: tuple[PulledRow, ...], asked_ns: int) -> PulledPage:
+        """Return the last page of a chain: what was visible when it began is complete."""
+        known_ns = min(place.end_ns, asked_ns)
+        more = known_ns == place.end_ns and place.end_ns < place.until_ns
+        reached_ns = max(known_ns, place.from_ns)
+        following = Place(
+            from_ns=reached_ns,
+            until_ns=place.until_ns,
+            end_ns=min(place.until_ns, reached_ns + LONGEST_NS),
+            open_ns=place.open_ns,
+        )
+        is_covered = known_ns > place.from_ns
+        return PulledPage(
+            rows=pulled,
+            next_cursor=following.text(),
+            more=more,
+            covered_from_ns=place.from_ns if is_covered else None,
+            covered_until_ns=known_ns if is_covered else None,
+        )
+
+    def _rows(self, items: Iterable[msgspec.Raw]) -> tuple[tuple[PulledRow, ...], list[Row]]:
+        pulled: list[PulledRow] = []
+        cells: list[Row] = []
+        for item in items:
+            raw = bytes(item).decode()
+            try:
+                row = parse_object(raw)
+                drafts = tuple(drafts_of(self.source, row, self._account))
+            except RowError as fault:
+                pulled.append(PulledRow(raw=raw, fault=fault))
+            else:
+                pulled.append(PulledRow(raw=raw, drafts=drafts))
+                cells.append(row)
+        return tuple(pulled), cells
+
+    def _told(self, answer: Answer) -> tuple[list[msgspec.Raw], str]:
+        """Return the rows of an answer, and the cursor behind them ("" at the end)."""
+        raise NotImplementedError
+
+    def _look(self, cells: list[Row]) -> None:
+        for row in cells:
+            self._note(row.need("product_id"))
+
+    def _kept_open(self, place: Place, cells: list[Row]) -> Place:
+        return place
+
+
+class _Fills(msgspec.Struct):
+    fills: list[msgspec.Raw]
+    cursor: str | None = None
+
+
+class FillsStream(HistoryStream):
+    """Every execution of the portfolio. `seen` is told the order and the entry of each."""
+
+    path = "orders/historical/fills"
+    range_names = ("start_sequence_timestamp", "end_sequence_timestamp")
+
+    def __init__(
+        self,
+        account: str,
+        *,
+        note: Note,
+        seen: Callable[[str, str], None],
+        page_rows: int = PAGE_ROWS,
+    ) -> None:
+        super().__init__(
+            account,
+            name="fills",
+            source=FILLS,
+            components=("fills",),
+            every_ns=MINUTE_NS,
+            note=note,
+            page_rows=page_rows,
+        )
+        self._seen = seen
+
+    def _told(self, answer: Answer) -> tuple[list[msgspec.Raw], str]:
+        told = answered(answer, _Fills)
+        return told.fills, told.cursor or ""
+
+    def _look(self, cells: list[Row]) -> None:
+        super()._look(cells)
+        for row in cells:
+            self._seen(row.text("order_id") or "", row.need("entry_id"))
+
+
+class _Orders(msgspec.Struct):
+    orders: list[msgspec.Raw]
+    has_next: bool
+    cursor: str | None = None
+
+
+class OrdersStream(HistoryStream):
+    """Every order of the portfolio with its latest state; those still open are read again."""
+
+    path = "orders/historical/batch"
+    range_names = ("start_date", "end_date")
+
+    def __init__(self, account: str, *, note: Note, page_rows: int = PAGE_ROWS) -> None:
+        super().__init__(
+            account,
+            name="orders",
+            source=ORDERS,
+            components=("orders",),
+            every_ns=2 * MINUTE_NS,
+            note=note,
+            page_rows=page_rows,
+        )
+
+    def begin(self, cursor: str | None, now_ns: int, overlap_ns: int) -> str:
+        """Return the first cursor of a round: from the oldest open order on, within a week.
+
+        The daily round goes back to it however old it is.
+        """
+        if cursor is None:
+            return super().begin(None, now_ns, overlap_ns)
+        last = read_place(cursor)
+        reach_ns = overlap_ns
+        if last.open_ns is not None:
+            back_ns = last.from_ns - last.open_ns
+            if overlap_ns < self.deep_ns:
+                back_ns = min(back_ns, self.deep_ns)
+            reach_ns = max(overlap_ns, back_ns)
+        place = begin_chain(last.from_ns, now_ns, reach_ns, None)
+        if last.open_ns is not None and last.open_ns < place.from_ns:
+            place = msgspec.structs.replace(place, open_ns=last.open_ns)
+        return place.text()
+
+    def _told(self, answer: Answer) -> tuple[list[msgspec.Raw], str]:
+        told = answered(answer, _Orders)
+        if told.has_next and not told.cursor:
+            raise BrokenAnswerError(
+                "the venue says there are more orders, but not where",
+                f"{VENUE} {self.name}",
+                "nothing to do if it passes: it is tried again",
+            )
+        return told.orders, told.cursor or "" if told.has_next else ""
+
+    def _kept_open(self, place: Place, cells: list[Row]) -> Place:
+        opened = [row.when("created_time", TIMES) for row in cells if is_open(row)]
+        if place.open_ns is not None:
+            opened.append(place.open_ns)
+        return msgspec.structs.replace(place, open_ns=min(opened, default=None))
