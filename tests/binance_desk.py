@@ -223,6 +223,7 @@ def desk_run(
     page_rows: int = PAGE_ROWS,
     share: str = "1",
     crowd: int = 60,
+    patience_s: float = 0.3,
     clock_of: Callable[[int], SimClock] = SimClock,
     strides: bool = True,
 ) -> None:
@@ -235,7 +236,7 @@ def desk_run(
         *(world, clock, plan),
         keys=[key],
         page_rows=page_rows,
-        patience_s=0.3,
+        patience_s=patience_s,
         burst_frames=50,
     )
 

@@ -178,6 +178,7 @@ def desk_run(
     horizon_rows: int = 10_000,
     share: str = "1",
     crowd: int = 60,
+    patience_s: float = 0.3,
     clock_of: Callable[[int], SimClock] = SimClock,
 ) -> None:
     """Run a test body on a fresh desk, after the world has gone on for a while."""
@@ -190,7 +191,7 @@ def desk_run(
         plan,
         page_rows=rows_per_page or 2_000,
         horizon_rows=horizon_rows,
-        patience_s=0.3,
+        patience_s=patience_s,
         burst_frames=50,
     )
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import binance_desk
 import hyperliquid_desk
-from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS
+from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
 from fillbook.journal.store import Journal
 from fillbook.sim.cast import HEDGE, SWING
 from fillbook.sim.faults import FaultPlan
@@ -31,10 +31,11 @@ from fillbook.sim.world import HARVESTER, MAKER, TREND
 from kill_life import CLOCK, SAID, SharedClock
 
 STEP_NS = 20 * MINUTE_NS
-# Real seconds: how long a life may take to do what is waited for, and after how long without a
-# request it is taken to rest.
+# Real seconds: how long a life may take to ask at all, how long the venue stalls at most, and
+# after how long without a request a life is taken to rest.
 PATIENCE_S = 20.0
-_REST_S = 0.03
+_STALL_S = 0.02
+_REST_S = 0.04
 _LOOK_S = 0.001
 Rows = list[tuple[Any, ...]]
 
@@ -189,6 +190,7 @@ def killed(
         seed=seed,
         plan=plan,
         days_ns=HOUR_NS,
+        patience_s=_STALL_S,
         clock_of=lambda at_ns: SharedClock(folder / CLOCK, at_ns),
     )
     return outcome
@@ -209,9 +211,9 @@ def _live_and_die(
     begun_ns = desk.clock.now_ns()
     ends = sorted(begun_ns + dice.randrange(days_ns) for _ in range(kills))
     for end_ns in ends:
-        asks, last_asks, more_s = dice.randrange(40), dice.randrange(1, 12), dice.uniform(0, 0.006)
+        asks, last_asks, more_s = dice.randrange(40), dice.randrange(1, 8), dice.uniform(0, 0.006)
         lives.start()
-        _asked(desk, asks)
+        _attach(desk, asks)
         while desk.clock.now_ns() < end_ns - STEP_NS:
             desk.clock.step(STEP_NS)
             _asked(desk, 20, first_s=_REST_S)
@@ -223,7 +225,17 @@ def _live_and_die(
     desk.clock.step_to(begun_ns + days_ns)
 
 
-def _asked(desk: Any, asks: int, first_s: float = PATIENCE_S) -> bool:
+def _attach(desk: Any, asks: int) -> None:
+    """Wait until a new life has asked so much, or rests, or may ask nothing."""
+    known, until_s = len(desk.venue.seen), time.monotonic() + PATIENCE_S
+    while len(desk.venue.seen) == known and time.monotonic() < until_s:
+        if _asked(desk, asks, first_s=1):
+            return
+        # A connection that was refused is tried again after a while, which must pass.
+        desk.clock.step(SECOND_NS)
+
+
+def _asked(desk: Any, asks: int, first_s: float) -> bool:
     """Wait until a life has asked so much (True) or rests; `first_s` is for the first request."""
     seen = desk.venue.seen
     known, most = len(seen), len(seen) + asks
@@ -238,7 +250,7 @@ def _asked(desk: Any, asks: int, first_s: float = PATIENCE_S) -> bool:
 def _live_well(lives: Nursery, desk: Any, row: Row) -> None:
     """Let the last life catch up in peace, and stop it."""
     lives.start()
-    _asked(desk, 40)
+    _attach(desk, 40)
     for _ in range(3):
         desk.clock.step(STEP_NS)
         _asked(desk, 100, first_s=10 * _REST_S)
