@@ -22,7 +22,9 @@ from fillbook.analysis.answers import (
     WhySlice,
     Window,
 )
+from fillbook.cli.shapes import Examination
 from fillbook.facts.finding import Finding
+from fillbook.ground.checks import Check
 from fillbook.sources.files.importing import FileReport, ImportReport
 from fillbook.sources.source import Rejected
 
@@ -70,6 +72,33 @@ BTC_UNKNOWN_FEES = CurrencyTotals(
     ladder=ladder(signal_unpriced="-0.000144298"),
     expectancy=Expectancy(mean=None, low=None, high=None, n=0, unit="BTC per trade"),
     bound="incomplete",
+)
+
+EXAMINED = Examination(
+    at="2026-11-20T03:00:00Z",
+    book="fillbook.db",
+    status="fail",
+    checks=(
+        Check(
+            area="key",
+            state="fail",
+            what="the binance key …abcd may enableFutures; it is refused",
+            next_step="On Binance open Profile > API Management and create a key of its own for "
+            "Fillbook. Under API restrictions leave only `Enable Reading` ticked, and untick "
+            "everything else.",
+            about="hedge",
+        ),
+        Check(
+            area="disk",
+            state="warn",
+            what="4.1 GB free; the book has 1.2 GB and grows by 210.0 MB a day with its marks: "
+            "room for 19 days",
+            next_step="make room, or move the book to a larger disk",
+            about="/srv/books",
+        ),
+        Check(area="venue", state="not checked", what="not asked, because of --offline"),
+        Check(area="clock", state="ok", what="this machine's clock agrees with binance's"),
+    ),
 )
 
 FINDINGS = (

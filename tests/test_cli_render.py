@@ -14,6 +14,7 @@ import pytest
 
 import cli_samples as samples
 from fillbook.analysis.answers import CostRow, FillRow, PositionRow, TradeRow
+from fillbook.cli.doctoring import show_examination
 from fillbook.cli.findings import row_of, show_rows
 from fillbook.cli.imported import show_import
 from fillbook.cli.lists import show_list
@@ -50,6 +51,7 @@ PICTURES: dict[str, Callable[[Page], None]] = {
     "costs": listed(CostRow, samples.COSTS, "asset"),
     "performance": lambda page: show_performance(page, samples.PERFORMANCE),
     "findings": lambda page: show_rows(page, [row_of(f) for f in samples.FINDINGS]),
+    "doctor": lambda page: show_examination(page, samples.EXAMINED),
     "import": lambda page: show_import(page, samples.IMPORTED, PLACE),
     "nothing": listed(FillRow, (), "fill"),
 }

@@ -17,6 +17,7 @@ from fillbook.analysis.answers import (
     Why,
 )
 from fillbook.facts.finding import Finding
+from fillbook.ground.checks import Check, CheckState
 from fillbook.journal.backup import Copied
 from fillbook.monitor.pidfile import Stopped
 from fillbook.sources.files.importing import ImportReport
@@ -155,6 +156,15 @@ class MonitorMetrics(Answer, frozen=True, kw_only=True):
     recent: tuple[TradeRow, ...]
 
 
+class Examination(Answer, frozen=True, kw_only=True):
+    """What `doctor` looked at, the gravest first; `status` is the worst of the checks."""
+
+    at: str
+    book: str
+    status: CheckState
+    checks: tuple[Check, ...]
+
+
 SHAPES: dict[str, Any] = {
     "why": Why,
     "fills": Listing[FillRow],
@@ -167,6 +177,7 @@ SHAPES: dict[str, Any] = {
     "import": ImportReport,
     "retract": Retracted,
     "verify": Verified,
+    "doctor": Examination,
     "backup": Copied,
     "restore": Copied,
     "monitor-stop": Stopped,

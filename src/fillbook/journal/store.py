@@ -22,6 +22,7 @@ from fillbook.ground.errors import BookError, BookMissingError, BookReadOnlyErro
 from fillbook.journal.anchor import Anchor, HeadLine
 from fillbook.journal.batches import labelled, opened, retractions, states
 from fillbook.journal.chain import genesis
+from fillbook.journal.growth import Growth, measured
 from fillbook.journal.live import live_claims
 from fillbook.journal.meeting import meet
 from fillbook.journal.page import unpack_raw
@@ -217,6 +218,10 @@ class Journal:
             line=lines[at] if at < len(lines) else None,
             text=texts[at] if at < len(texts) else "",
         )
+
+    def growth(self, now_ns: int) -> Growth:
+        """Measure how fast attached accounts make the book grow, over the last week at most."""
+        return measured(self._file, now_ns)
 
     def copy_to(self, path: str | Path) -> None:
         """Copy the book as it stands now into a new file, while others go on writing."""

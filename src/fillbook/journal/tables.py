@@ -231,6 +231,14 @@ class BookFile(Database):
         (references,) = self.row("SELECT count(*) FROM reference")
         return claims, references
 
+    def received(self, since_ns: int) -> tuple[int, int | None]:
+        """Return how many rows live batches brought since an instant, and when they began."""
+        sql = (
+            "SELECT coalesce(sum(CASE WHEN recv_ns >= ?1 THEN last_seq - first_seq + 1 END), 0),"
+            " min(recv_ns) FROM page JOIN batch USING (batch) WHERE batch_id GLOB 'live:*'"
+        )
+        return self._typed(self.row(sql, (since_ns,)), tuple[int, int | None])
+
     def integrity(self, limit: int) -> list[str]:
         """Return what SQLite's own check complains about."""
         found = self.rows(f"PRAGMA integrity_check({limit})")

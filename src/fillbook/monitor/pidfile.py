@@ -151,6 +151,14 @@ class PidFile:
         os.pwrite(self._file, content, 0)
 
 
+def last_words(path: Path) -> Farewell | None:
+    """Return what the last monitor said when it stopped; None where it said nothing."""
+    try:
+        return msgspec.json.decode(_last_words(path).read_bytes(), type=Farewell)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def stop_holder(path: Path, within_s: float = STOP_WITHIN_S) -> Stopped:
     """Ask the running monitor to stop, and end it when it does not; UsageError when none runs.
 
@@ -191,9 +199,6 @@ def _last_words(path: Path) -> Path:
 
 
 def _farewell_of(path: Path, holder: Holder) -> Farewell | None:
-    try:
-        farewell = msgspec.json.decode(_last_words(path).read_bytes(), type=Farewell)
-    except (OSError, msgspec.DecodeError):
-        return None
-    is_his = (farewell.pid, farewell.started) == (holder.pid, holder.started)
+    farewell = last_words(path)
+    is_his = farewell and (farewell.pid, farewell.started) == (holder.pid, holder.started)
     return farewell if is_his else None
