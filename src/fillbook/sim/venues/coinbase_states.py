@@ -22,7 +22,7 @@ _MS_NS = 1_000_000
 EXPIRES = "2030-12-20T16:00:00Z"
 _NOTHING = Decimal(0)
 _CASH = ("USD", "USDC")
-_PRINTED = Decimal("0.00000001")
+_PRINTED = Decimal("0.0000000001")
 
 
 def money(amount: Decimal, currency: str = "USD") -> Row:
