@@ -192,8 +192,9 @@ class Report(Fact, frozen=True, kw_only=True, tag="report"):
 class Correction(Fact, frozen=True, kw_only=True, tag="correction"):
     """A venue undoes or replaces an earlier fill; it acts at the original's place.
 
-    The fill is the one of `target_key`; a venue that does not tell which row it corrects names
-    the match (`target_trade_id`, of `target_order_id`) instead, and `target_key` is empty.
+    The fill is the one of `target_key`. A venue that does not tell which row it corrects names the
+    match (`target_trade_id`, of `target_order_id`) instead, and what was filled at which price
+    (`target_qty`, `target_px`) where it undoes it; `target_key` is empty then.
     """
 
     target_key: str
@@ -202,6 +203,8 @@ class Correction(Fact, frozen=True, kw_only=True, tag="correction"):
     reason: str | None = None
     target_trade_id: str | None = None
     target_order_id: str | None = None
+    target_qty: Decimal | None = None
+    target_px: Decimal | None = None
 
 
 class Assignment(Fact, frozen=True, kw_only=True, tag="assignment"):

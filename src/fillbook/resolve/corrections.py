@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 
@@ -25,11 +27,12 @@ def apply_corrections(
         return list(fills), []
     latest: dict[tuple[str, str, str], Claimed] = {}
     lost: list[Claimed] = []
-    matched = _Matched(fills) if any(map(match_of, corrections)) else None
+    named = {match for match in map(match_of, corrections) if match is not None}
+    matched = _Matched(fills, named)
     for claim in sorted(corrections, key=_place):
         said = claim.fact
         assert isinstance(said, Correction)
-        target = said.target_key if matched is None else matched.key_of(claim)
+        target = matched.key_of(claim)
         if target is None:
             lost.append(claim)
         else:
@@ -71,28 +74,69 @@ def match_of(claim: Claimed) -> Match | None:
     return None
 
 
-class _Matched:
-    """The first fill of each match, by event time, then key."""
+class _Standing:
+    """A fill of a match as it stands: what it says by now, and whether it is undone."""
 
-    def __init__(self, fills: Sequence[Claimed]) -> None:
-        self._first: dict[Match, Claimed] = {}
-        for claim in fills:
+    __slots__ = ("is_undone", "key", "now")
+
+    def __init__(self, claim: Claimed) -> None:
+        assert isinstance(claim.fact, Fill)
+        self.key = claim.key
+        self.now = claim.fact
+        self.is_undone = False
+
+
+class _Matched:
+    """The fills of each match, corrected one after the other.
+
+    A match may have several rows. What is undone is the one that says the same, or the first; what
+    is restated is the one that was undone last, or else the one of that quantity, or the first.
+    """
+
+    def __init__(self, fills: Sequence[Claimed], named: set[Match]) -> None:
+        self._of: dict[Match, list[_Standing]] = defaultdict(list)
+        mine = [claim for claim in fills if match_of(claim) in named]
+        for claim in sorted(mine, key=lambda c: (c.fact.ts_ns, c.key)):
             match = match_of(claim)
-            if match is None:
-                continue
-            known = self._first.get(match)
-            if known is None or (claim.fact.ts_ns, claim.key) < (known.fact.ts_ns, known.key):
-                self._first[match] = claim
+            assert match is not None
+            self._of[match].append(_Standing(claim))
 
     def key_of(self, correction: Claimed) -> str | None:
-        """Return the key of the fill that a correction means; None when it is not here."""
+        """Apply a correction and return the key of the fill that it means, None without any."""
         said = correction.fact
         assert isinstance(said, Correction)
         match = match_of(correction)
         if match is None:
             return said.target_key
-        found = self._first.get(match)
-        return None if found is None else found.key
+        rows = self._of.get(match, [])
+        meant = _undone_by(said, rows) if said.action == "reverse" else _restated_by(said, rows)
+        if meant is None:
+            return None
+        # The undone one goes to the end, so that the last of them is restated first.
+        rows.remove(meant)
+        rows.append(meant)
+        meant.is_undone = said.action == "reverse"
+        meant.now = said.replacement or meant.now
+        return meant.key
+
+
+def _undone_by(said: Correction, rows: Sequence[_Standing]) -> _Standing | None:
+    standing = [row for row in rows if not row.is_undone]
+    return _likest(standing, said.target_qty, said.target_px)
+
+
+def _restated_by(said: Correction, rows: Sequence[_Standing]) -> _Standing | None:
+    undone = [row for row in rows if row.is_undone]
+    if undone:
+        return undone[-1]
+    told = said.replacement
+    return _likest(rows, None if told is None else told.qty, None)
+
+
+def _likest(rows: Sequence[_Standing], qty: Decimal | None, px: Decimal | None) -> _Standing | None:
+    alike = [row for row in rows if qty is None or row.now.qty == qty] or list(rows)
+    exact = [row for row in alike if px is None or row.now.px == px] or alike
+    return min(exact, key=lambda row: (row.now.ts_ns, row.key), default=None)
 
 
 def _match(trade_id: str, order_id: str | None) -> str:

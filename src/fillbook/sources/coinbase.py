@@ -205,6 +205,7 @@ def _rest(fill: Fill, left: Decimal) -> Charge:
 
 def _correction(row: Row, account: str, replacement: Fill | None) -> Correction:
     posted_ns = _posted_ns(row)
+    told = None if replacement is not None else _told(row)
     return Correction(
         venue=VENUE,
         account=account,
@@ -212,10 +213,22 @@ def _correction(row: Row, account: str, replacement: Fill | None) -> Correction:
         target_key="",
         target_trade_id=row.need("trade_id"),
         target_order_id=row.text("order_id"),
+        target_qty=None if told is None else told[0],
+        target_px=None if told is None else told[1],
         action="reverse" if replacement is None else "replace",
         replacement=replacement,
         reason=row.need("trade_type").lower(),
     )
+
+
+def _told(row: Row) -> tuple[Decimal | None, Decimal | None]:
+    """Return the quantity and price that a reversal repeats of the fill it undoes."""
+    size, px = row.number("size"), row.optional_positive("price")
+    if size is None:
+        return None, px
+    if row.flag("size_in_quote"):
+        return (None if px is None else base_of(abs(size), px)), px
+    return abs(size), px
 
 
 def _liquidity_in(row: Row) -> Liquidity | None:
