@@ -108,8 +108,6 @@ class CoinbaseAccount:
         self._products.update(known)
         if not self._streams:
             self._streams = (
-                # First, so that what the book knows of is described before it is pulled.
-                ProductsStream(self.account, lambda: self._products),
                 FillsStream(
                     self.account,
                     note=self._products.add,
@@ -117,6 +115,8 @@ class CoinbaseAccount:
                     page_rows=self._page_rows,
                 ),
                 OrdersStream(self.account, note=self._products.add, page_rows=self._page_rows),
+                # Behind those that name the contracts it describes.
+                ProductsStream(self.account, lambda: self._products),
             )
         return self._streams
 

@@ -27,15 +27,14 @@ from fillbook.sources.coinbase import (
 from fillbook.sources.rows import Row
 from fillbook.sources.source import Draft, RowError
 
-_OPEN = "open"
-_STATUSES: dict[str, OrderStatus | None] = {
+_STATUSES: dict[str, OrderStatus] = {
     # These move on; whether they filled in part their size tells.
-    "pending": None,
-    _OPEN: None,
-    "queued": None,
-    "cancel_queued": None,
-    "edit_queued": None,
-    "unknown_order_status": None,
+    "pending": "placed",
+    "open": "placed",
+    "queued": "placed",
+    "cancel_queued": "placed",
+    "edit_queued": "placed",
+    "unknown_order_status": "placed",
     "filled": "filled",
     "cancelled": "cancelled",
     "expired": "expired",
@@ -49,24 +48,26 @@ LIQUIDATION = "liquidation"
 
 def is_open(row: Row) -> bool:
     """Say whether an order still moves on; RowError for a state nobody knows."""
-    return row.choice("status", _STATUSES) is None
+    return row.choice("status", _STATUSES) == "placed"
 
 
 def draft_order(row: Row, account: str) -> list[Draft]:
     """Turn an order into what it tells: placed, edited, filled in part, and its end."""
     check_owner(row, account)
-    ended = row.choice("status", _STATUSES)
+    status = row.choice("status", _STATUSES)
     placed = _placed(row, account)
     symbol, order_id = placed.instrument, placed.order_id
-    told = [] if ended == "rejected" else [_first(placed)]
+    told = [] if status == "rejected" else [_first(placed)]
     told += _edits(row, placed)
     filled = _filled(row)
-    if ended is None and not filled:
-        return _described(told, account)
+    if status == "placed":
+        if not filled:
+            return _described(told, account)
+        status = "partially_filled"
     update = msgspec.structs.replace(
         placed,
         ts_ns=_last_ns(row, placed.ts_ns),
-        status=ended or "partially_filled",
+        status=status,
         filled_qty=filled,
         average_px=row.number("average_filled_price") or None,
         n_fills=whole_in(row, "number_of_fills") if row.text("number_of_fills") else None,
