@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
+import numpy.typing as npt
 
 from fillbook.facts.finding import Finding
 from fillbook.ground.clock import HOUR_NS, iso
@@ -18,13 +19,14 @@ from fillbook.ground.exact import MONEY_ONE, divide_half_even, money_text
 from fillbook.ledger import layout
 from fillbook.ledger.amounts import to_ints
 from fillbook.ledger.columns import VENUE_PNL, VENUE_PNL_NET
-from fillbook.ledger.group import GroupLedger
+from fillbook.ledger.fold import FoldResult
+from fillbook.ledger.group import GroupLedger, as_one_book, folded_on
 from fillbook.ledger.ledger import Ledger
 from fillbook.resolve.event import SourceCoverage
 
 # What a venue's rounding explains: 0.1 % of its figure and a cent a row.
-_SHARE = 1000
-_PER_ROW = int(Decimal("0.0105") * MONEY_ONE)
+SHARE = 1000
+PER_ROW = int(Decimal("0.0105") * MONEY_ONE)
 
 # Hours between funding settlements, by venue; other venues are not known to charge funding.
 FUNDING_EVERY_NS = {"hyperliquid": HOUR_NS, "binance": 8 * HOUR_NS}
@@ -48,33 +50,62 @@ class VenueDifference:
     @property
     def beyond_rounding(self) -> bool:
         """Say whether the gap is more than rounding explains."""
-        return abs(self.gap) > abs(self.theirs) // _SHARE + _PER_ROW * self.n_rows
+        return abs(self.gap) > abs(self.theirs) // SHARE + PER_ROW * self.n_rows
 
 
-def compare_with_venue(group: GroupLedger) -> VenueDifference | None:
-    """Compare a group's realised PnL with what the venue printed; None where it printed nothing.
+@dataclass(frozen=True)
+class VenueRows:
+    """The rows whose realised PnL the venue prints: by us and by the venue, on its fee basis.
+
+    `base_fees` comes off the sum of ours: a spot venue keeps the fee in coins in its cost.
+    """
+
+    rows: npt.NDArray[np.int64]
+    ours: list[int]
+    theirs: list[int]
+    base_fees: int
+
+
+def compare_rows(group: GroupLedger, first: int, last: int) -> VenueRows | None:
+    """Compare the rows [first, last) of a group; None where the venue printed nothing.
 
     Trades that hold quantity of unknown cost are left out on both sides: the venue averages what
-    we cannot. A spot venue keeps the base fee in its cost, so its closed share is taken off ours.
+    we cannot. Venues show average cost, whatever method the book folds with.
     """
-    columns, flows = group.columns, group.venue.outputs
-    traits, trades, n = columns.traits, group.venue.trades, len(columns)
-    unpriced = np.append((trades["flags"] & layout.TRADE_UNPRICED) != 0, False)
+    columns, traits, n = group.columns, group.columns.traits, len(group.columns)
+    venue = group.venue if group.method == "average" else _averaged(group)
+    flows = venue.outputs
+    unpriced = np.append((venue.trades["flags"] & layout.TRADE_UNPRICED) != 0, False)
     touched = unpriced[flows.trade_close[:n]] | unpriced[flows.trade_open[:n]]
-    rows = np.flatnonzero(((traits & VENUE_PNL) != 0) & ~touched)
+    told = np.flatnonzero(((traits & VENUE_PNL) != 0) & ~touched)
+    rows = told[(told >= first) & (told < last)]
     if not len(rows):
         return None
     realised = to_ints(np.ascontiguousarray(flows.realised[rows, 3]))
-    theirs = to_ints(columns.venue_pnl[rows])
     fees = to_ints(columns.events.fee[rows])
     net = (traits[rows] & VENUE_PNL_NET) != 0
-    ours = sum(
-        r - (fee if is_net else 0) for r, fee, is_net in zip(realised, fees, net, strict=True)
-    )
-    if columns.contract.contract == "spot":
-        ours -= _closed_base_fees(group, rows, net)
+    ours = [r - (fee if is_net else 0) for r, fee, is_net in zip(realised, fees, net, strict=True)]
+    is_spot = columns.contract.contract == "spot"
+    base_fees = _closed_base_fees(group, rows, net) if is_spot else 0
+    return VenueRows(rows, ours, to_ints(columns.venue_pnl[rows]), base_fees)
+
+
+def _averaged(group: GroupLedger) -> FoldResult:
+    columns = as_one_book(group.columns)
+    return folded_on(columns, columns.events, "average", None, 0)
+
+
+def compare_with_venue(group: GroupLedger) -> VenueDifference | None:
+    """Compare a group's realised PnL with what the venue printed; None where it printed nothing."""
+    told = compare_rows(group, 0, len(group))
+    if told is None:
+        return None
     return VenueDifference(
-        group, ours, sum(theirs), len(rows), tuple(columns.seq[rows][:20].tolist())
+        group,
+        sum(told.ours) - told.base_fees,
+        sum(told.theirs),
+        len(told.rows),
+        tuple(group.columns.seq[told.rows][:20].tolist()),
     )
 
 
@@ -135,7 +166,7 @@ def recorded_findings(group: GroupLedger) -> list[Finding]:
         gross = to_ints(np.ascontiguousarray(trade["realised"][3])[None])[0]
         printed = to_ints(columns.venue_pnl[row : row + 1])[0]
         nearest = min((gross, gross - fees), key=lambda ours: abs(ours - printed))
-        if abs(nearest - printed) <= abs(printed) // _SHARE + MONEY_ONE // 10**8:
+        if abs(nearest - printed) <= abs(printed) // SHARE + MONEY_ONE // 10**8:
             continue
         findings.append(
             Finding(

@@ -16,6 +16,7 @@ from fillbook.analysis.answers import (
     TradeRow,
     Why,
 )
+from fillbook.analysis.checked import Reconciliation
 from fillbook.facts.finding import Finding
 from fillbook.ground.checks import Check, CheckState
 from fillbook.journal.backup import Copied
@@ -174,6 +175,7 @@ SHAPES: dict[str, Any] = {
     "costs": Listing[CostRow],
     "daily": Listing[DailyDocument],
     "findings": Listing[FindingRow],
+    "reconcile": Reconciliation,
     "import": ImportReport,
     "retract": Retracted,
     "verify": Verified,

@@ -24,14 +24,21 @@ class Shelf(msgspec.Struct, Generic[Item], frozen=True):
 
 
 class Pages:
-    """Applies the paging faults of a plan to one venue's histories."""
+    """Applies the paging faults of a plan to one venue's histories.
+
+    `altered` names rows (`shelf:key`) that the venue tells otherwise, or never (None).
+    """
 
     def __init__(self, plan: FaultPlan) -> None:
+        self.altered: dict[str, object] = {}
         self._plan = plan
         self._last: dict[str, object] = {}
 
     def visible(self, shelf: Shelf[Item], rows: Sequence[Item], now_ms: int) -> list[Item]:
         """Return the rows that have appeared by now; a late one stays away for some minutes."""
+        if self.altered:
+            told = [self.altered.get(f"{shelf.name}:{shelf.key(row)}", row) for row in rows]
+            rows = [row for row in told if row is not None]  # type: ignore[misc]
         if "late_row" not in self._plan.names:
             return list(rows)
         return [row for row in rows if now_ms >= self.appears_ms(shelf, row)]
