@@ -32,11 +32,7 @@ TIMES = TimeForm()
 SIDES: dict[str, Side] = {"buy": "buy", "sell": "sell"}
 
 _PERPETUAL = "-INTX"
-_LIQUIDITY: dict[str, Liquidity | None] = {
-    "maker": "maker",
-    "taker": "taker",
-    "unknown_liquidity_indicator": None,
-}
+_LIQUIDITY: dict[str, Liquidity] = {"MAKER": "maker", "TAKER": "taker"}
 _Kind = Literal["fill", "reversal", "correction", "synthetic"]
 _KINDS: dict[str, _Kind] = {
     "fill": "fill",
@@ -182,7 +178,7 @@ def _fill(row: Row, account: str, kind: str) -> tuple[Fill, Charge | None]:
         fill_id=row.need("entry_id"),
         trade_id=row.text("trade_id"),
         order_id=row.text("order_id"),
-        liquidity=_liquidity_in(row),
+        liquidity=_LIQUIDITY.get(row.text("liquidity_indicator") or ""),
         venue_seq=_posted_ns(row),
         cause="synthetic" if kind == "synthetic" else None,
     )
@@ -229,11 +225,6 @@ def _told(row: Row) -> tuple[Decimal | None, Decimal | None]:
     if row.flag("size_in_quote"):
         return (None if px is None else base_of(abs(size), px)), px
     return abs(size), px
-
-
-def _liquidity_in(row: Row) -> Liquidity | None:
-    told = row.text("liquidity_indicator")
-    return row.choice("liquidity_indicator", _LIQUIDITY) if told else None
 
 
 def _posted_ns(row: Row) -> int | None:
