@@ -331,6 +331,19 @@ def test_daily_prints_the_log_line_and_writes_the_two_files(folder: Path, tmp_pa
     assert listed["rows"] == [document]
 
 
+def test_days_are_those_of_the_zone_that_the_configuration_names(folder: Path) -> None:
+    # The trade closed at 09:30 UTC: half an hour before midnight in Honolulu.
+    zoned = {"FILLBOOK__REPORT__DAY_ZONE": "Pacific/Honolulu"}
+    (line,) = fillbook(folder, "daily", "2026-01-06", **zoned).out.splitlines()
+    assert line.startswith("date=2026-01-06 trades=1 ")
+    (line,) = fillbook(folder, "daily", "2026-01-07", **zoned).out.splitlines()
+    assert line.startswith("date=2026-01-07 trades=0 ")
+    (row,) = fillbook(folder, "daily", "2026-01-06", "--json", **zoned).json["rows"]
+    assert row["session_start"].startswith("2026-01-06T10:00:00")
+    slices = fillbook(folder, "why", "--by", "day", "--json", **zoned).json["by"]
+    assert [(s["value"], s["n_trades"]) for s in slices if s["n_trades"]] == [("2026-01-06", 1)]
+
+
 def test_a_day_written_again_after_a_late_fact_is_the_next_revision(tmp_path: Path) -> None:
     first, *rest = FILLS.splitlines(keepends=True)
     late = [row for row in rest if row.startswith("2026-01-07T09:30")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
 from fillbook.analysis.costing import split_funding
@@ -15,17 +14,17 @@ from fillbook.analysis.performance import outcomes, profit_and_loss
 from fillbook.analysis.tradebook import TradeTable, trade_tables
 from fillbook.analysis.view import BookView, Part, Query, parts_of
 from fillbook.facts.model import OrderUpdate
-from fillbook.ground.clock import DAY_NS, day_start_ns
 from fillbook.ledger.amounts import total
 
 
 def daily(view: BookView, day: str) -> list[DailyRecord]:
-    """Return the records of one UTC day (YYYY-MM-DD), one per account and settlement currency.
+    """Return the records of one day (YYYY-MM-DD), one per account and settlement currency.
 
+    A day is one of `[report] day_zone`, UTC unless said otherwise; ValueError when it is none.
     Trades count on the day they close; a book without anything that day still has its records.
     """
-    start_ns = day_start_ns(day)
-    return _records(view, day, start_ns, start_ns + DAY_NS)
+    start_ns, until_ns = view.settings.report.days.bounds(day)
+    return _spanning(view, day, start_ns, until_ns)
 
 
 def lifetime(view: BookView) -> list[DailyRecord]:
@@ -35,18 +34,16 @@ def lifetime(view: BookView) -> list[DailyRecord]:
     """
     begun = [int(group.columns.ts_ns[0]) for group in view.ledger.groups if len(group)]
     start_ns, until_ns = min(begun, default=view.end_ns), view.end_ns + 1
-    records = _records(view, "", start_ns, until_ns)
-    return [msgspec.structs.replace(r, window_ns=until_ns - start_ns) for r in records]
+    return _spanning(view, "", start_ns, until_ns)
 
 
 def between(view: BookView, since_ns: int, until_ns: int) -> list[DailyRecord]:
     """Return the same records over [since, until), at least one nanosecond of it."""
     until_ns = max(until_ns, since_ns + 1)
-    records = _records(view, "", since_ns, until_ns)
-    return [msgspec.structs.replace(r, window_ns=until_ns - since_ns) for r in records]
+    return _spanning(view, "", since_ns, until_ns)
 
 
-def _records(view: BookView, day: str, start_ns: int, until_ns: int) -> list[DailyRecord]:
+def _spanning(view: BookView, day: str, start_ns: int, until_ns: int) -> list[DailyRecord]:
     whole = parts_of(view, Query())
     places = sorted({(part.group.columns.key.account, part.currency) for part in whole})
     records = []
@@ -75,6 +72,7 @@ def _record(
     return DailyRecord(
         day=day,
         session_start_ns=start_ns,
+        window_ns=until_ns - start_ns,
         currency=currency,
         book=view.ledger.book_id,
         seq=view.seq,

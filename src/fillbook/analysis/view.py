@@ -15,7 +15,6 @@ from fillbook.analysis.recall import Recall
 from fillbook.analysis.reconcile import funding_findings, recorded_findings, venue_findings
 from fillbook.analysis.valuation import Valuer
 from fillbook.facts.finding import Finding
-from fillbook.ground.clock import DAY_NS, day_of
 from fillbook.ground.errors import UsageError
 from fillbook.ground.settings import Settings
 from fillbook.ledger.group import GroupLedger
@@ -160,11 +159,13 @@ def sliced(view: BookView, query: Query, dimension: str) -> Iterator[tuple[str, 
     plain = msgspec.structs.replace(query, by=None)
     if dimension == "day":
         since, until = _span(view, plain)
-        for start in range(since - since % DAY_NS, until, DAY_NS):
-            day = msgspec.structs.replace(
-                plain, since_ns=max(since, start), until_ns=min(until, start + DAY_NS)
+        for name, start_ns, end_ns in view.settings.report.days.between(since, until):
+            yield (
+                name,
+                msgspec.structs.replace(
+                    plain, since_ns=max(since, start_ns), until_ns=min(until, end_ns)
+                ),
             )
-            yield day_of(start), day
         return
     values: set[str] = set()
     for part in parts_of(view, plain):

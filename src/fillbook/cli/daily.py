@@ -11,7 +11,7 @@ from fillbook.cli.opening import folded
 from fillbook.cli.options import Asked
 from fillbook.cli.page import print_json
 from fillbook.cli.shapes import Listing
-from fillbook.ground.clock import day_start_ns
+from fillbook.ground.days import Days
 from fillbook.ground.errors import UsageError
 
 
@@ -21,9 +21,7 @@ def tell_day(asked: Asked, day: str, out: Path | None) -> None:
     from fillbook.publish.daily import to_json, to_log_line, write_all
 
     try:
-        if len(day) != len("2026-01-31"):
-            raise ValueError
-        day_start_ns(day)
+        Days().bounds(day)
     except ValueError:
         raise UsageError(f"{day!r} is not a day", "DATE", "write it as 2026-01-31") from None
     with folded(asked) as (view, query, place):

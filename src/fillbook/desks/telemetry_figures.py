@@ -13,7 +13,6 @@ from fillbook.analysis.dayrecord import between, daily, entry_orders, lifetime
 from fillbook.analysis.view import BookView
 from fillbook.desks.telemetry_book import OpenBook
 from fillbook.desks.telemetry_summaries import empty_record
-from fillbook.ground.clock import DAY_NS, day_start_ns
 from fillbook.ground.errors import InputError
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
@@ -42,9 +41,8 @@ def window(view: BookView, whose: Whose, since_ns: int, until_ns: int) -> DailyR
 
 
 def day_of_book(view: BookView, whose: Whose, day: str) -> list[DailyRecord]:
-    """Return the records of one UTC day, the desk's own currency first."""
-    start_ns = day_start_ns(day)
-    return _mine(view, whose, daily(view, day), day, start_ns, start_ns + DAY_NS)
+    """Return the records of one day, the desk's own currency first."""
+    return _mine(view, whose, daily(view, day), day, *view.settings.report.days.bounds(day))
 
 
 def of_trades_csv(

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from fillbook.ground.clock import age_ns, zone
+from fillbook.ground.days import Days
 from fillbook.ground.errors import ConfigError
 from fillbook.ground.live_settings import AttachSettings, MetricsSettings, MonitorSettings
 
@@ -39,6 +40,11 @@ class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         zone(self.day_zone)
+
+    @property
+    def days(self) -> Days:
+        """The days of `day_zone`."""
+        return Days(zone(self.day_zone))
 
 
 class FoldSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

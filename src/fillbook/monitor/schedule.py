@@ -1,7 +1,8 @@
-"""Daily summaries: written when a UTC day has ended, for the day that ended, and caught up.
+"""Daily summaries: written when a day has ended, for the day that ended, and caught up.
 
-A day is due once its last instant is past and every stream has had a little time to report it. A
-day already written is written again only when late facts changed its figures (a new revision).
+Days are those of `[report] day_zone`, UTC unless said otherwise. A day is due once its last
+instant is past and every stream has had a little time to report it. A day already written is
+written again only when late facts changed its figures (a new revision).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import NamedTuple
 from fillbook.analysis.daily import DailyRecord
 from fillbook.analysis.summary import daily
 from fillbook.analysis.view import BookView
-from fillbook.ground.clock import DAY_NS, MINUTE_NS, day_of, day_start_ns
+from fillbook.ground.clock import MINUTE_NS
+from fillbook.ground.days import Days
 from fillbook.publish.daily import to_log_line, write_all
 
 # Funding of midnight and late fills come within minutes.
@@ -57,27 +59,28 @@ class DailySchedule:
         After downtime the days missed are caught up, at most `most_days` back. Whether late facts
         changed an older day is looked at every few minutes.
         """
-        last = day_of(now_ns - SETTLE_NS - DAY_NS)
+        days = view.settings.report.days
+        running_ns, _ = days.bounds(days.of(now_ns - SETTLE_NS))
+        last = days.of(running_ns - 1)
         state = (last, view.seq)
         is_same_day = self._state is not None and self._state[0] == last
         if state == self._state or (is_same_day and now_ns - self._looked_ns < LOOK_AGAIN_NS):
             return []
         written: list[Written] = []
-        for day in self._days(view, last):
+        for day in self._due(view, days, last):
             written += self._write(daily(view, day))
         self._state, self._looked_ns = state, now_ns
         self._tell(written)
         return [path for summary in written for path in summary.paths]
 
-    def _days(self, view: BookView, last: str) -> Iterator[str]:
+    def _due(self, view: BookView, days: Days, last: str) -> Iterator[str]:
         groups = [group for group in view.ledger.groups if len(group)]
         if not groups:
             return
         first_ns = min(int(group.columns.ts_ns[0]) for group in groups)
-        end_ns = day_start_ns(last)
-        start_ns = max(first_ns - first_ns % DAY_NS, end_ns - (self._most_days - 1) * DAY_NS)
-        for start in range(start_ns, end_ns + 1, DAY_NS):
-            yield day_of(start)
+        _, end_ns = days.bounds(last)
+        for day, _, _ in [*days.between(first_ns, end_ns)][-self._most_days :]:
+            yield day
 
     def _write(self, records: Sequence[DailyRecord]) -> Iterator[Written]:
         for record, files in zip(records, write_all(records, self._folder), strict=True):
