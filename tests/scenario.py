@@ -36,6 +36,7 @@ from fillbook.facts.model import (
     Fill,
     Funding,
     Instrument,
+    OrderUpdate,
 )
 from fillbook.ground.clock import DAY_NS, parse_ns
 from fillbook.marks.series import Mark
@@ -263,6 +264,11 @@ def _read_event(case: Scenario, ts_ns: int, happened: str, wanted: str) -> None:
             ),
             key_of(ts_ns, "assign", named.get("order"), named.get("id")),
         )
+    elif word == "order":
+        case.add(
+            _order(case, ts_ns, words, named),
+            key_of(ts_ns, "order", words[0], named.get("order"), named.get("client")),
+        )
     elif word in ("reverse", "replace"):
         _correct(case, ts_ns, word, rest)
     else:
@@ -282,6 +288,25 @@ def _correct(case: Scenario, ts_ns: int, word: str, rest: str) -> None:
             replacement=replacement,
         ),
         key_of(ts_ns, word, target),
+    )
+
+
+def _order(case: Scenario, ts_ns: int, words: list[str], named: dict[str, str]) -> OrderUpdate:
+    assert set(named) <= {"order", "client", "side", "px", "strategy", "reason", "instrument"}
+    return OrderUpdate(
+        venue=VENUE,
+        account=ACCOUNT,
+        ts_ns=ts_ns,
+        instrument=named.get("instrument", case.symbol),
+        status="placed",
+        side=named.get("side"),  # type: ignore[arg-type]
+        order_type=words[0],
+        order_id=named.get("order"),
+        client_order_id=named.get("client"),
+        px=Decimal(named["px"]) if "px" in named else None,
+        strategy=named.get("strategy"),
+        reason=named.get("reason"),
+        reduce_only="reduce-only" in words,
     )
 
 
@@ -316,7 +341,7 @@ def _fill(case: Scenario, ts_ns: int, text: str) -> tuple[Fill, str]:
         elif name == "dust":
             told["dust"] = value == "yes"
         else:
-            assert name in {*_FIELDS, "strategy", "leg", "liquidity"}, f"unknown {name}"
+            assert name in {*_FIELDS, "strategy", "leg", "liquidity", "cause"}, f"unknown {name}"
             told[_FIELDS.get(name, name)] = value
     fee_known = row["fee"] is not None or " fee " not in text
     fill = Fill(

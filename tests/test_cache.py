@@ -67,6 +67,7 @@ def some_claims(count: int = 60) -> list[Claim]:
                 fill_id=f"id-{n}",
                 order_id=f"o-{n // 2}",
                 exit_reason="liquidation" if n % 11 == 0 else None,
+                cause="adl" if n % 13 == 0 else None,
             )
         )
         if n % 10 == 9:
@@ -109,6 +110,7 @@ def test_a_sealed_ledger_is_the_folded_one(tmp_path: Path, method: FoldMethod) -
         assert ours.books.state == theirs.books.state
         assert (ours.books.removed == theirs.books.removed).all()
         assert list(ours.columns.exit_reason) == list(theirs.columns.exit_reason)
+        assert list(ours.columns.cause) == list(theirs.columns.cause)
 
 
 def test_checkpoints_come_back_and_the_fold_goes_on_from_them(tmp_path: Path) -> None:

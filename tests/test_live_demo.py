@@ -58,7 +58,7 @@ def test_the_example_tells_one_trade_from_its_beginning_to_its_end(tmp_path: Pat
         "✅ Started tracking trade: BTC-20DEC30_LONG",
         "✂ Trade reduced: BTC-20DEC30_LONG by 1 | PnL: $1,500.00",
         "📊 Trade completed: BTC-20DEC30_LONG | PnL: $3,000.00 before fees (unknown), "
-        "estimated exit price",
+        "estimated exit price (last observed)",
         "  entry_price: 95000",
         "  exit_price: 96500",
         "  realized_pnl: 3000",

@@ -66,6 +66,7 @@ def group_of(blocks: Sequence[Block], n_books: int = 1, dust: int = 1) -> GroupC
         order_id=none,
         decision_id=none,
         exit_reason=none,
+        cause=none,
     )
 
 

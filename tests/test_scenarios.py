@@ -48,8 +48,9 @@ def test_scenario(path: Path, tmp_path: Path) -> None:
 
 def test_no_table_is_lost() -> None:
     wanted = """
-        anchor-break break-even correction dust fee-in-base fee-in-third-asset fee-unknown
-        fee-without-rate first-in-first-out flip funding-first funding-split hedge-mode inverse
+        anchor-break break-even correction dust exits-guessed exits-joined exits-told fee-in-base
+        fee-in-third-asset fee-unknown fee-without-rate first-in-first-out flip
+        funding-first funding-split hedge-mode inverse
         ladder ladder-unlogged last-in-first-out late-assignment late-fact multiplier no-mark
         partial-exits rebate retraction reversal spot-without-anchor twins two-sources
         two-sources-disagree
@@ -146,6 +147,8 @@ def _check_trades(case: Scenario, view: BookView) -> None:
 def _check_trade(row: TradeRow, want: WantedTrade) -> None:
     told = msgspec.structs.asdict(row)
     told["gross"] = told["realized_pnl"]
+    told["ended"], told["thumb"] = row.exit_cause, row.exit_reason
+    told["told"] = {None: None, True: "yes", False: "no"}[row.exit_cause_certain]
     shown = {name: UNKNOWN if told[name] is None else told[name] for name in want.figures}
     assert shown == want.figures
     for word in want.words:

@@ -171,6 +171,10 @@ class FillRow(Answer, frozen=True, kw_only=True):
 class TradeRow(Answer, frozen=True, kw_only=True):
     """One round trip of a sub-book. `realized_pnl` is gross; `net` None where unknown.
 
+    `exit_reason` is what its source recorded, else the rule of thumb over the watched path.
+    `exit_cause` is the venue's or the bot's word where `exit_cause_certain`, else a guess from the
+    path; both None where nothing is known. `exit_price_source` is "fills", "last observed" or
+    "provider:NAME"; None where a close has no price.
     `revision` counts how often late facts changed it since it was first told; 0 as of an earlier
     seq.
     """
@@ -209,6 +213,9 @@ class TradeRow(Answer, frozen=True, kw_only=True):
     first_fill: str | None
     last_fill: str | None
     revision: int = 0
+    exit_cause: str | None = None
+    exit_cause_certain: bool | None = None
+    exit_price_source: str | None = None
 
 
 class PositionRow(Answer, frozen=True, kw_only=True):

@@ -100,6 +100,30 @@ def exit_cause(seen: ExitEvidence) -> ExitCause:
     return ExitCause(told, True) if told is not None else ExitCause(_guess(seen), False)
 
 
+def is_venues_own(word: str) -> bool:
+    """Say whether a cause or a client id speaks of a fill that the venue itself brought about.
+
+    >>> is_venues_own("adl"), is_venues_own("autoclose-7"), is_venues_own("mm-7")
+    (True, True, False)
+    """
+    named = word.lower() in _VENUE_CAUSES
+    return named or word.startswith(tuple(prefix for prefix, _ in _VENUE_PREFIXES))
+
+
+def is_telling(order_type: str) -> bool:
+    """Say whether an order of this type tells by itself why it closed a trade.
+
+    >>> is_telling("Stop Market"), is_telling("MARKET")
+    (True, False)
+    """
+    kind = _kind_of(order_type)
+    return kind == "LIQUIDATION" or kind in _TRAILS | _TARGETS | _STOPS
+
+
+def _kind_of(order_type: str | None) -> str:
+    return (order_type or "").strip().upper().replace(" ", "_")
+
+
 def _told(seen: ExitEvidence) -> str | None:
     if seen.cause is not None and seen.cause.lower() in _VENUE_CAUSES:
         return seen.cause.lower()
@@ -107,7 +131,7 @@ def _told(seen: ExitEvidence) -> str | None:
     for prefix, label in _VENUE_PREFIXES:
         if client_id.startswith(prefix):
             return label
-    kind = (seen.order_type or "").strip().upper().replace(" ", "_")
+    kind = _kind_of(seen.order_type)
     if kind == "LIQUIDATION":
         return "liquidation"
     if kind in _TRAILS:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
 import numpy as np
 
 from fillbook.analysis.answers import TradeRow
+from fillbook.analysis.ending import STILL_OPEN, Endings, PathEnd
 from fillbook.analysis.path import Leg, TradePath, trade_path
 from fillbook.analysis.performance import outcomes
 from fillbook.analysis.rows import average_price
@@ -15,7 +18,14 @@ from fillbook.analysis.tradebook import TradeTable, trade_tables
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import AS_RECORDED, FLAT_TO_FLAT, BookView, Query, parts_of
 from fillbook.ground.clock import HOUR_NS, SECOND_NS, iso
-from fillbook.ground.exact import MONEY_SCALE, decimals_of, money_text, scaled_text, to_scaled
+from fillbook.ground.exact import (
+    MONEY_SCALE,
+    decimals_of,
+    from_scaled,
+    money_text,
+    scaled_text,
+    to_scaled,
+)
 from fillbook.ledger import layout
 from fillbook.ledger.amounts import to_int
 from fillbook.ledger.columns import APPROXIMATE
@@ -33,6 +43,7 @@ def trades(view: BookView, query: Query) -> list[TradeRow]:
     parts, until_ns = parts_of(view, query), view.until_ns(query)
     closed, opened = trade_tables(parts, view.valuer, query.since_ns, until_ns)
     ids = {id(part.group): trade_ids(part.group) for part in parts}
+    endings = _endings(view, closed.values())
     rows: list[tuple[int, TradeRow]] = []
     for tables, is_open in ((closed, False), (opened, True)):
         for table in tables.values():
@@ -41,13 +52,26 @@ def trades(view: BookView, query: Query) -> list[TradeRow]:
                 group = table.groups[int(table.group[place])]
                 name = ids[id(group)][int(table.number[place])]
                 outcome: Outcome = "open" if is_open else _OUTCOME[int(classes[place])]
-                row = _row(table, place, group, name, outcome, view.valuer, until_ns)
+                row = _row(table, place, group, name, outcome, view.valuer, until_ns, endings)
                 revision = view.ledger.revised.get(name, 0)
                 if revision:
                     row = msgspec.structs.replace(row, revision=revision)
                 rows.append((int(table.close_ns[place]), row))
     rows.sort(key=lambda item: (item[0], item[1].entry_time, item[1].trade_id))
     return [row for _, row in rows]
+
+
+def _endings(view: BookView, closed: Iterable[TradeTable]) -> Endings:
+    closing = (
+        (group, int(group.books.trades[number]["close_event"]))
+        for table in closed
+        for group, number in zip(
+            (table.groups[place] for place in table.group.tolist()),
+            table.number.tolist(),
+            strict=True,
+        )
+    )
+    return Endings(view.ledger, view.settings.strategies.rules, closing)
 
 
 def _row(
@@ -58,6 +82,7 @@ def _row(
     outcome: Outcome,
     valuer: Valuer,
     until_ns: int,
+    endings: Endings,
 ) -> TradeRow:
     columns = group.columns
     trade = group.books.trades[int(table.number[place])]
@@ -68,6 +93,7 @@ def _row(
     book = columns.books[int(trade["book"])]
     leg = leg_in(book)
     path = None if unpriced else _path(group, rows, valuer, is_open, until_ns)
+    ended = STILL_OPEN if is_open else endings.of(group, last, _path_end(table, place, path))
     held_ns = None if is_open or untimed else int(table.close_ns[place] - table.open_ns[place])
     return TradeRow(
         trade_id=leg or name,
@@ -94,7 +120,10 @@ def _row(
         peak_pnl=None if path is None else money_text(path.mfe),
         max_drawdown=None if path is None else money_text(path.max_drawdown),
         path=MARKS if path is not None and path.n_marks else FILLS_ONLY,
-        exit_reason=None if is_open else columns.exit_reason[last],
+        exit_reason=ended.reason,
+        exit_cause=ended.cause,
+        exit_cause_certain=ended.certain,
+        exit_price_source=ended.px_source,
         final_status="open" if is_open else "completed",
         strategy=strategy_in(book),
         decision_id=columns.decision_id[first],
@@ -104,6 +133,18 @@ def _row(
         first_fill=columns.fill_id[first],
         last_fill=None if is_open else columns.fill_id[last],
     )
+
+
+def _path_end(table: TradeTable, place: int, path: TradePath | None) -> PathEnd:
+    """Return what a trade's path amounts to; its extremes only where marks were seen on the way."""
+    pnl = None if table.unpriced[place] else _money(to_int(table.gross[place]))
+    if path is None or not path.n_marks:
+        return PathEnd(pnl, None, None)
+    return PathEnd(pnl, _money(path.mfe), _money(path.mae))
+
+
+def _money(amount: int) -> Decimal:
+    return from_scaled(amount, MONEY_SCALE)
 
 
 def trade_rows(group: GroupLedger, number: int) -> list[int]:

@@ -84,7 +84,8 @@ TRADES = (
     Field("mfe", "best", "gain", 8),
     Field("mae", "worst", "gain", 8),
     Field("strategy", "strategy", "text", 7),
-    Field("fills", "fills", "count", 9),
+    Field("exit_cause", "ended by", "text", 9),
+    Field("fills", "fills", "count", 10),
 )
 
 POSITIONS = (

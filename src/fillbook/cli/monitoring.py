@@ -51,6 +51,7 @@ RECENT = (
     Field("net", "net", "gain"),
     Field("currency", "ccy", "text", 1),
     Field("exit_reason", "exit", "text", 6),
+    Field("exit_cause", "ended by", "text", 7),
 )
 
 

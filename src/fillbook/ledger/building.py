@@ -19,6 +19,7 @@ from fillbook.ledger.columns import (
     I64,
     MAKER,
     MID_KNOWN,
+    SHARED,
     TAKER,
     VENUE_PNL,
     VENUE_PNL_NET,
@@ -75,7 +76,7 @@ class _Builder:
         self.books = books
         self.settle = group.instrument.settle
         self.foreign: list[tuple[int, str, int]] = []
-        self.texts: tuple[list[Text], ...] = ([], [], [], [])
+        self.texts: tuple[list[Text], ...] = ([], [], [], [], [])
 
     def columns(self, events: Sequence[Event]) -> GroupColumns:
         """Return the columns of some of the group's events."""
@@ -89,7 +90,7 @@ class _Builder:
         self.out.book[list(shares)] = list(shares.values())
         self.out.kind[list(shares)] = layout.FUNDING_SHARE
         foreign, foreign_amount, assets = self._foreign(n)
-        fill_id, order_id, decision_id, exit_reason = self.texts
+        fill_id, order_id, decision_id, exit_reason, cause = self.texts
         return GroupColumns(
             key=self.group.key,
             contract=self.group.instrument,
@@ -110,6 +111,7 @@ class _Builder:
             order_id=order_id,
             decision_id=decision_id,
             exit_reason=exit_reason,
+            cause=cause,
             written_as_floats=self.group.written_as_floats,
             without_times=self.group.without_times,
         )
@@ -159,6 +161,7 @@ class _Builder:
         self.traits[at] |= np.array([_traits(fill) for fill in fills], np.uint8)
         self.traded[at] = np.abs(self.out.qty[at])
         parts = {place: part for place, event in enumerate(events) if (part := event.part)}
+        self.traits[at[list(parts)]] |= SHARED
         based = self._base_fees(fills)
         odd = sorted({*parts, *based})
         whole = all_scaled([fills[place].qty for place in odd], self.terms.qty_scale)
@@ -251,11 +254,12 @@ class _Builder:
         column[[row for row, _ in told]] = _int128(money)
 
     def _add_texts(self, count: int, at: I64, fills: Sequence[Fill]) -> None:
-        fill_id, order_id, decision_id, exit_reason = self.texts
+        fill_id, order_id, decision_id, exit_reason, cause = self.texts
         fill_id += [fill.fill_id for fill in fills]
         order_id += [fill.order_id for fill in fills]
         decision_id += [fill.decision_id for fill in fills]
         exit_reason += [fill.exit_reason for fill in fills]
+        cause += [fill.cause for fill in fills]
         if len(fills) < count:
             for column in self.texts:
                 _spread(column, at.tolist(), count)

@@ -37,7 +37,7 @@ from fillbook.resolve.claims import ResolveRules
 from fillbook.resolve.event import GroupKey, SourceCoverage
 
 # Raise it with any change of the columns, the kernel's rows or what a fold means.
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 # The floors whose code an answer depends on.
 _ROOMS = ("ground", "facts", "marks", "resolve", "ledger", "analysis")
 MANIFEST = "manifest"
@@ -45,7 +45,7 @@ HASH_BYTES = 32
 KEEP_MEMORIES = 8
 
 _OWN = ("ts_ns", "seq", "traded_qty", "price", "traits", "foreign", "foreign_amount", "venue_pnl")
-_TEXTS = ("event_key", "fill_id", "order_id", "decision_id", "exit_reason")
+_TEXTS = ("event_key", "fill_id", "order_id", "decision_id", "exit_reason", "cause")
 _EVENTS = ("kind", "book", "qty", "px", "fee", "amount", "flags")
 _FLOWS = (
     *("realised", "closed_qty", "unpriced_closed", "position_after"),

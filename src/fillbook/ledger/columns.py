@@ -26,6 +26,7 @@ TAKER = 8
 VENUE_PNL = 16
 VENUE_PNL_NET = 32
 APPROXIMATE = 64
+SHARED = 128
 
 
 @dataclass
@@ -36,7 +37,7 @@ class GroupColumns:
     row per book there (the kernel splits it). `price` and `traded_qty` are the fill's own, at
     `terms.price_scale` and `terms.qty_scale`. `foreign` names the asset of money that is not the
     settlement currency, by index into `assets` (-1: none); such money stands in `foreign_amount`,
-    positive = cost.
+    positive = cost. A `SHARED` row is one sub-book's part of a fill that no strategy ordered.
     """
 
     key: GroupKey
@@ -58,6 +59,7 @@ class GroupColumns:
     order_id: Sequence[Text]
     decision_id: Sequence[Text]
     exit_reason: Sequence[Text]
+    cause: Sequence[Text]
     written_as_floats: bool = False
     without_times: bool = False
 

@@ -78,7 +78,7 @@ class GroupLedger:
         told = (columns.key, columns.contract, columns.terms, columns.books, columns.assets)
         hasher.update(repr(told).encode())
         told_of = (columns.fill_id, columns.order_id, columns.decision_id, columns.exit_reason)
-        for texts in (columns.event_key, *told_of):
+        for texts in (columns.event_key, *told_of, columns.cause):
             hasher.update("\n".join("\0" if text is None else text for text in texts).encode())
         events, flows = columns.events, self.books.outputs
         for array in (

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from fillbook.analysis.answers import TradeRow
+from fillbook.analysis.ending import FILLS
 from fillbook.analysis.summary import trades
 from fillbook.analysis.view import BookView, Query
 from fillbook.ground.clock import HOUR_NS, parse_ns
@@ -85,7 +86,8 @@ class Tracker:
             self._forget(name)
             self._told[name] = closed_ns
             self.completed += 1
-            lines.append(f"📊 Trade completed: {name_of(row)} | PnL: {pnl_of(row)}")
+            ended = f" | Exit: {exit_of(row)}" if exit_of(row) else ""
+            lines.append(f"📊 Trade completed: {name_of(row)} | PnL: {pnl_of(row)}{ended}")
         for name in [*self.tracked, *self.pending]:
             if name not in opened and name not in closed:
                 # A late fact gave the trade another beginning, and with it another id.
@@ -114,14 +116,23 @@ def name_of(row: TradeRow) -> str:
 def pnl_of(row: TradeRow) -> str:
     """Write what a trade made: net where fees are known, else gross, else why not.
 
-    An estimated exit says so.
+    An estimated exit says so, and where its price is from.
     """
     known = row.net if row.net is not None else row.realized_pnl
+    if known is None and row.exit_price_source is None and row.exit_time is not None:
+        return "unknown (closed at a price that nobody saw)"
     if known is None:
         return "unknown (it held quantity of unknown cost)"
     kind = "" if row.net is not None else " before fees (unknown)"
     about = ", estimated exit price" if row.approximate else ""
+    if about and row.exit_price_source not in (None, FILLS):
+        about += f" ({row.exit_price_source})"
     return f"{money(known, row.currency)}{kind}{about}"
+
+
+def exit_of(row: TradeRow) -> str | None:
+    """Name how a trade ended: as the venue or the bot says, else by the rule of thumb."""
+    return row.exit_cause if row.exit_cause_certain else row.exit_reason
 
 
 def money(amount: str, currency: str) -> str:
