@@ -320,7 +320,7 @@ def test_a21_every_change_of_an_order_is_kept(desk: PerformanceTelemetry, tmp_pa
     ]
 
 
-def test_a24_a_position_closed_twice_is_closed_once(desk: PerformanceTelemetry) -> None:
+def test_a_position_closed_twice_is_closed_once(desk: PerformanceTelemetry) -> None:
     trip(desk, "t1", "100", "110")
     late = {"trade_id": "t1", "symbol": "BTCUSDT", "side": "LONG", "quantity": 1}
     desk.on_position_closed({**late, "exit_price": 111, "timestamp": iso(T0 + 2 * HOUR_NS)})

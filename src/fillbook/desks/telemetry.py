@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -22,24 +22,25 @@ from fillbook.analysis.daily import DailyRecord
 from fillbook.analysis.digest import Summary, digest
 from fillbook.desks.telemetry_book import DeskBook, OpenBook
 from fillbook.desks.telemetry_costs import FIRST_FETCH_NS, IncomeRow, IncomeSource, to_ms
-from fillbook.desks.telemetry_events import BotEvent, moment_ns, read_event
+from fillbook.desks.telemetry_events import moment_ns
+from fillbook.desks.telemetry_facts import DeskAccount
 from fillbook.desks.telemetry_fetch import CostFetch
 from fillbook.desks.telemetry_figures import Whose, day_of_book, of_trades_csv, whole, window
+from fillbook.desks.telemetry_intake import EventIntake
 from fillbook.desks.telemetry_metrics import MetricsPage
+from fillbook.desks.telemetry_positions import Difference
 from fillbook.desks.telemetry_summaries import (
     CostSummary,
     DailySummary,
     ExecutionSummary,
     TradeSummary,
 )
-from fillbook.desks.telemetry_trades import TradeLog
 from fillbook.ground.clock import DAY_NS, SECOND_NS, day_of, now_ns, zone
 from fillbook.ground.errors import FillbookError
 from fillbook.ground.settings import Settings
-from fillbook.journal.values import BatchOpen
 from fillbook.monitor.schedule import DailySchedule
 from fillbook.publish.daily import DailyFiles, write_all
-from fillbook.sources.source import ReadOptions, RowError
+from fillbook.sources.source import ReadOptions
 
 __all__ = [
     "CostSummary",
@@ -89,7 +90,6 @@ class PerformanceTelemetry:
         self._whose = Whose(account, currency)
         self.latest: Summary | None = None
         self.session_start_ns = clock()
-        self.refused: list[str] = []
         self._clock = clock
         self._sleep = sleep
         self._tz = tz
@@ -98,37 +98,26 @@ class PerformanceTelemetry:
         self._income = None if simulate or rest_client is None else IncomeSource(rest_client)
         # Income rows tell the fees of fills that name none; a simulation has none.
         fee = Decimal(0) if simulate or self._income is not None else None
-        self._trades = TradeLog(venue, account, currency, fee, fees_apart=self._income is not None)
-        self._batch = BatchOpen(
-            batch_id=f"desk:{venue}:{account}:events",
-            source="push",
-            rank=0,
-            venue=venue,
-            account=account,
-            fingerprint="",
-            name="events of the bot",
-        )
         place = self.log_dir / "fillbook.db" if book is None else Path(book)
         self._book = DeskBook(place, self._settings, clock)
         self._port = port
         self.metrics = MetricsPage(place, self._settings, lambda: self.latest)
         self._schedule = DailySchedule(self.log_dir, _log.info)
-        self._book.submit(self._take_up)
+        apart = self._income is not None
+        named = DeskAccount(venue, account, currency, fee, fees_apart=apart)
+        self._intake = EventIntake(self._book, named, clock, self._zone)
 
     # -- events ----------------------------------------------------------------------------
 
     def on_event(self, event: object, kind: str | None = None) -> None:
         """Hand in one event of any kind; `kind` beats what the event calls itself.
 
+        An ORDER_TRADE_UPDATE of Binance's user stream is taken as it comes: its executions open
+        and close positions, each once, whatever polling and the bot tell beside it.
         Returns at once and never raises because of the event: one that cannot be read is logged
         and stands in `refused`.
         """
-        try:
-            read = read_event(event, kind, self._clock(), self._zone)
-        except RowError as fault:
-            self._refuse(kind or "event", fault)
-            return
-        self._book.submit(lambda book: self._write(book, read))
+        self._intake.take(event, kind)
 
     def on_order_placed(self, event: object) -> None:
         """Take in ORDER_PLACED: an entry order counts as placed, a reduce-only one does not."""
@@ -146,25 +135,18 @@ class PerformanceTelemetry:
         """Take in POSITION_CLOSED, whole or with a `quantity` in part."""
         self.on_event(event, "POSITION_CLOSED")
 
-    def _take_up(self, book: OpenBook) -> None:
-        book.begin(self._batch)
-        self._trades.remember(book.journal.claims(kinds=("fill", "order")))
+    @property
+    def refused(self) -> list[str]:
+        """Return what could not be read so far, in plain words."""
+        return self._intake.refused
 
-    def _write(self, book: OpenBook, event: BotEvent) -> None:
-        try:
-            claims = self._trades.claims(event)
-        except RowError as fault:
-            self._refuse(event.kind, fault)
-            return
-        if claims:
-            book.append(self._batch, claims)
+    def check_positions(self, positions: Iterable[object]) -> list[Difference]:
+        """Compare the venue's positions with the bot's own; returns what a person must look at.
 
-    def _refuse(self, kind: str, fault: RowError) -> None:
-        self._note(f"{kind}: {fault.field or 'event'} {fault.reason}")
-
-    def _note(self, line: str) -> None:
-        self.refused.append(line)
-        _log.warning("telemetry: not read: %s", line)
+        `positions` is everything the venue holds, in any spelling. A position opened, closed or
+        changed by somebody else is logged once; nothing is corrected from it.
+        """
+        return self._intake.check(list(positions))
 
     # -- costs -----------------------------------------------------------------------------
 
@@ -195,7 +177,7 @@ class PerformanceTelemetry:
             since_ns = None if start is None else moment_ns(start, self._zone)
             fetch = CostFetch(self._income, self.account, self._ask)
             for line in await fetch.run(since_ns, self._clock()):
-                self._note(line)
+                self._intake.note(line)
         record = await self._ask(lambda book: whole(book.view(), self._whose))
         told: CostSummary = CostSummary.of(record)
         return told
@@ -250,7 +232,7 @@ class PerformanceTelemetry:
             Path(path), options, self._whose, (since_ns, until_ns), self._settings, self._clock
         )
         for line in refused:
-            self._note(line)
+            self._intake.note(line)
         told: TradeSummary = TradeSummary.of(record)
         return told
 

@@ -6,67 +6,40 @@ order and by the position, by polling and by the stream) is one fill.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
 
 from fillbook.desks import telemetry_events as ev
 from fillbook.desks.telemetry_events import BotEvent
+from fillbook.desks.telemetry_executions import EXECUTION, Executions
+from fillbook.desks.telemetry_facts import DeskAccount
 from fillbook.desks.telemetry_trips import KnownTrips, Trip
-from fillbook.facts.identity import key_of
-from fillbook.facts.model import (
-    AnyFact,
-    Claim,
-    Claimed,
-    Decision,
-    Fill,
-    Instrument,
-    OrderUpdate,
-    Side,
-)
+from fillbook.facts.model import AnyFact, Claim, Claimed, Decision, Fill, OrderUpdate, Side
 from fillbook.sources.files.bot_orders import STATUS_WORDS
-from fillbook.sources.reading import instrument_key
 from fillbook.sources.source import RowError
-from fillbook.sources.symbols import describe
 
 _OTHER: dict[Side, Side] = {"buy": "sell", "sell": "buy"}
 _PX_DECIMALS = Decimal("1e-12")
 
 
 class TradeLog:
-    """Turns events into claims and knows which positions are open; `remember` fills it again.
+    """Turns events into claims and knows which positions are open; `remember` fills it again."""
 
-    `fee` is what a fill costs that names no fee of its own: None = unknown. With `fees_apart` the
-    venue tells all fees elsewhere, so an event's own fee must not count beside them.
-    """
-
-    def __init__(
-        self,
-        venue: str,
-        account: str,
-        currency: str,
-        fee: Decimal | None,
-        *,
-        fees_apart: bool = False,
-    ) -> None:
-        self._venue = venue
-        self._account = account
-        self._currency = currency
-        self._fee = fee
-        self._fees_apart = fees_apart
-        self._known = KnownTrips()
+    def __init__(self, whose: DeskAccount) -> None:
+        self._whose = whose
+        self.known = KnownTrips()
+        self._executions = Executions(whose, self.known)
         self._turn: dict[str, Callable[[BotEvent], Iterator[AnyFact]]] = {
             "positionopened": self._opened,
             "positionclosed": self._closed,
+            EXECUTION: self._executions.facts,
         }
 
-    def remember(self, claims: Iterable[Claimed]) -> None:
+    def remember(self, claim: Claimed) -> None:
         """Take up what an earlier run wrote, in the order it was written."""
-        for claim in claims:
-            fact = claim.fact
-            if (fact.venue, fact.account) != (self._venue, self._account):
-                continue
-            self._known.learn(fact)
+        fact = claim.fact
+        if (fact.venue, fact.account) == (self._whose.venue, self._whose.account):
+            self.known.learn(fact)
 
     def claims(self, event: BotEvent) -> list[Claim]:
         """Return what one event says; RowError where it cannot be read, and nothing is learnt."""
@@ -74,14 +47,9 @@ class TradeLog:
         if turn is None:
             turn = self._order
         facts = list(turn(event))
-        claims = []
         for fact in facts:
-            self._known.learn(fact)
-            if isinstance(fact, Fill):
-                told = self._contract(fact.instrument)
-                claims.append(Claim(told, instrument_key(told)))
-            claims.append(Claim(fact, _key(fact)))
-        return claims
+            self.known.learn(fact)
+        return [claim for fact in facts for claim in self._whose.claims_of(fact)]
 
     # -- orders ----------------------------------------------------------------------------
 
@@ -94,12 +62,12 @@ class TradeLog:
             status = "partially_filled"
         symbol = event.need(ev.SYMBOL)
         update = OrderUpdate(
-            **self._about(event),
+            **self._whose.about(event),
             instrument=symbol,
             status=status,
             side=event.side(),
             order_id=event.text(ev.ORDER_ID),
-            client_order_id=self._known.name_of(event, symbol, status),
+            client_order_id=self.known.name_of(event, symbol, status),
             order_type=event.text(("order_type",)),
             qty=event.number(ev.QTY),
             px=event.positive(("price",)),
@@ -121,17 +89,17 @@ class TradeLog:
         """Yield the fill an entry order made, unless its position or the order told it before."""
         px, qty = event.positive(ev.ACTUAL_PX), event.positive(ev.QTY)
         names = {name for name in (order.client_order_id, order.order_id) if name}
-        if self._known.has_order(names):
+        if self.known.has_order(names):
             return
-        known = self._known.get(order.trade_id) or self._known.unclaimed(order, qty)
+        known = self.known.get(order.trade_id) or self.known.unclaimed(order, qty)
         if known is not None:
-            self._known.opened_by(known, names)
+            self.known.opened_by(known, names)
             if order.expected_px is not None:
                 yield self._price_of(event, f"{known.leg}:entry", order, known.side)
         elif px and qty and order.side:
             yield Fill(
-                **self._about(event),
-                **self._cost(event, order.instrument),
+                **self._whose.about(event),
+                **self._whose.cost(event, order.instrument),
                 instrument=order.instrument,
                 side=order.side,
                 px=px,
@@ -147,14 +115,14 @@ class TradeLog:
         """Yield the price a closing order expected; the closing itself is the position's word."""
         if order.expected_px is None:
             return
-        trip = self._known.get(order.trade_id) or self._known.opposite(order.instrument, order.side)
+        trip = self.known.get(order.trade_id) or self.known.opposite(order.instrument, order.side)
         if trip is not None:
             part = trip.next_exit
             yield self._price_of(event, part, order, _OTHER[trip.side])
 
     def _price_of(self, event: BotEvent, fill_id: str, order: OrderUpdate, side: Side) -> Decision:
         return Decision(
-            **self._about(event),
+            **self._whose.about(event),
             decision_id=fill_id,
             instrument=order.instrument,
             action=side,
@@ -170,14 +138,24 @@ class TradeLog:
         trade_id = event.text(ev.TRADE_ID) or f"{symbol}-{event.sequence or event.ts_ns}"
         if side is None:
             raise RowError("side", "is missing")
-        if self._known.get(trade_id) is not None:
+        if self.known.get(trade_id) is not None:
             return
         names = {name for name in (event.text(ev.CLIENT_ID), event.text(ev.ORDER_ID)) if name}
-        if self._known.takes_over(trade_id, names, (symbol, side, qty)):
+        mine = self.known.opened_unnamed(names, (symbol, side, qty))
+        if mine is not None:
+            # Kept, so that the bot's name of the position is known after a restart too.
+            yield OrderUpdate(
+                **self._whose.about(event),
+                instrument=symbol,
+                status="amended",
+                side=side,
+                client_order_id=mine.leg,
+                trade_id=trade_id,
+            )
             return
         yield Fill(
-            **self._about(event),
-            **self._cost(event, symbol),
+            **self._whose.about(event),
+            **self._whose.cost(event, symbol),
             instrument=symbol,
             side=side,
             px=event.need_positive(("entry_price", *ev.ACTUAL_PX)),
@@ -193,9 +171,9 @@ class TradeLog:
     def _closed(self, event: BotEvent) -> Iterator[AnyFact]:
         symbol, trade_id = event.need(ev.SYMBOL), event.text(ev.TRADE_ID)
         side = event.side()
-        trip = self._known.get(trade_id)
+        trip = self.known.get(trade_id)
         if trip is None:
-            trip = self._known.opposite(symbol, None if side is None else _OTHER[side])
+            trip = self.known.opposite(symbol, None if side is None else _OTHER[side])
         px = event.need_positive(("exit_price", *ev.ACTUAL_PX))
         if trip is None:
             entry = self._never_opened(event, symbol, trade_id, px)
@@ -204,8 +182,8 @@ class TradeLog:
         if not trip.open_qty:
             return
         yield Fill(
-            **self._about(event),
-            **self._cost(event, symbol),
+            **self._whose.about(event),
+            **self._whose.cost(event, symbol),
             instrument=symbol,
             side=_OTHER[trip.side],
             px=px,
@@ -232,7 +210,7 @@ class TradeLog:
         if px is None or px <= 0:
             raise RowError("entry_price", "is missing, and the position was never opened here")
         leg = trade_id or f"{symbol}-{event.sequence or event.ts_ns}"
-        about = self._about(event)
+        about = self._whose.about(event)
         about["ts_ns"] = event.when(("entry_time", "opened_at")) or event.ts_ns
         return Fill(
             **about,
@@ -241,35 +219,8 @@ class TradeLog:
             px=px,
             qty=qty,
             fee=Decimal(0),
-            fee_asset=self._contract(symbol).settle,
+            fee_asset=self._whose.contract(symbol).settle,
             leg=leg,
             fill_id=f"{leg}:entry",
             approximate=True,
         )
-
-    # -- what all claims share --------------------------------------------------------------
-
-    def _about(self, event: BotEvent) -> dict[str, Any]:
-        return {"venue": self._venue, "account": self._account, "ts_ns": event.ts_ns}
-
-    def _cost(self, event: BotEvent, symbol: str) -> dict[str, Any]:
-        told = None if self._fees_apart else event.number(ev.FEE)
-        fee = self._fee if told is None else told
-        asset = event.text(ev.FEE_ASSET) or self._contract(symbol).settle
-        return {"fee": fee, "fee_asset": None if fee is None else asset}
-
-    def _contract(self, symbol: str) -> Instrument:
-        try:
-            return describe(self._venue, self._account, symbol)
-        except RowError:
-            return describe(self._venue, self._account, symbol, settle=self._currency)
-
-
-def _key(fact: AnyFact) -> str:
-    if isinstance(fact, OrderUpdate):
-        name = fact.client_order_id or fact.order_id
-        return key_of(fact.ts_ns, "bot", fact.instrument, fact.status, name, fact.ts_ns)
-    if isinstance(fact, Decision):
-        return key_of(fact.ts_ns, "bot", fact.instrument, fact.decision_id)
-    assert isinstance(fact, Fill)
-    return key_of(fact.ts_ns, "bot", fact.instrument, fact.fill_id)

@@ -18,7 +18,8 @@ _UNNAMED = "~"
 class Trip:
     """One position: how much of it is still open, and who told of its opening.
 
-    `by_order`: an order's fill opened it, and no position event has named it yet.
+    `by_order`: an order's fill opened it, and no position event has named it yet. `executed`: it
+    is told execution by execution, so that more of it may come.
     """
 
     leg: str
@@ -26,6 +27,8 @@ class Trip:
     side: Side
     open_qty: Decimal
     by_order: bool = False
+    executed: bool = False
+    entries: int = 1
     exits: int = 0
     orders: set[str] = field(default_factory=set)
 
@@ -33,6 +36,11 @@ class Trip:
     def next_exit(self) -> str:
         """Name the next closing fill; the first one as a bot's trades.csv names it."""
         return f"{self.leg}:exit" if not self.exits else f"{self.leg}:exit:{self.exits + 1}"
+
+    @property
+    def next_entry(self) -> str:
+        """Name the next opening fill after the first one."""
+        return f"{self.leg}:entry:{self.entries + 1}"
 
 
 class KnownTrips:
@@ -42,7 +50,8 @@ class KnownTrips:
         self._trips: dict[str, Trip] = {}
         # Those with something left to close, so that long runs do not slow down.
         self._open: dict[str, Trip] = {}
-        self._orders: set[str] = set()
+        self._orders: dict[str, Trip] = {}
+        self._executed: set[tuple[str, int]] = set()
         self._waiting: dict[tuple[str, Side | None], deque[str]] = defaultdict(deque)
         self._unnamed: Counter[str] = Counter()
 
@@ -59,22 +68,28 @@ class KnownTrips:
 
     def has_order(self, names: set[str]) -> bool:
         """Say whether some position was opened by an order of one of these names."""
-        return not names.isdisjoint(self._orders)
+        return self.of_order(names) is not None
+
+    def of_order(self, names: set[str]) -> Trip | None:
+        """Return the position that an order of one of these names opened."""
+        return next((self._orders[name] for name in names if name in self._orders), None)
+
+    def is_executed(self, symbol: str, number: int) -> bool:
+        """Say whether an execution of the venue counts already."""
+        return (symbol, number) in self._executed
 
     def opened_by(self, trip: Trip, names: set[str]) -> None:
         """Note which order opened a position that told of itself first."""
         trip.orders |= names
-        self._orders |= names
+        self._orders |= dict.fromkeys(names, trip)
 
-    def takes_over(self, trade_id: str, names: set[str], what: tuple[str, Side, Decimal]) -> bool:
-        """Give a position that its order opened the name its bot uses; False: there is none."""
+    def opened_unnamed(self, names: set[str], what: tuple[str, Side, Decimal]) -> Trip | None:
+        """Return a position that its order opened and that waits for the name its bot uses."""
         for trip in self._open.values():
             alike = (trip.symbol, trip.side, trip.open_qty) == what
             if trip.by_order and (names & trip.orders or (alike and not names)):
-                trip.by_order = False
-                self._trips[trade_id] = trip
-                return True
-        return False
+                return trip
+        return None
 
     def unclaimed(self, order: OrderUpdate, qty: Decimal | None) -> Trip | None:
         """Return an open position that no order told of, which this order must have opened."""
@@ -88,10 +103,18 @@ class KnownTrips:
 
     def opposite(self, symbol: str, side: Side | None) -> Trip | None:
         """Return the oldest open position of a symbol that an order on `side` reduces."""
+        return next(iter(self.opposites(symbol, side)), None)
+
+    def opposites(self, symbol: str, side: Side | None) -> list[Trip]:
+        """Return all open positions of a symbol that an order on `side` reduces, oldest first."""
+        return [t for t in self._open.values() if t.symbol == symbol and t.side != side]
+
+    def held(self) -> dict[tuple[str, Side], Decimal]:
+        """Return how much is open by symbol and opening side."""
+        open_qty: dict[tuple[str, Side], Decimal] = defaultdict(Decimal)
         for trip in self._open.values():
-            if trip.symbol == symbol and trip.side != side:
-                return trip
-        return None
+            open_qty[trip.symbol, trip.side] += trip.open_qty
+        return dict(open_qty)
 
     def name_of(self, event: BotEvent, symbol: str, status: OrderStatus) -> str | None:
         """Return the order's own name, or one that keeps an order without ids one order."""
@@ -107,20 +130,31 @@ class KnownTrips:
     def _learn_fill(self, fill: Fill) -> None:
         leg = fill.leg or ""
         trip = self._trips.get(leg)
+        if fill.venue_seq is not None:
+            self._executed.add((fill.instrument, fill.venue_seq))
         if trip is not None and fill.side != trip.side:
             trip.open_qty -= fill.qty
             trip.exits += 1
             if not trip.open_qty:
                 self._open.pop(leg, None)
             return
+        if trip is not None:
+            trip.open_qty += fill.qty
+            trip.entries += 1
+            self._open[leg] = trip
+            return
         names = {name for name in (fill.client_order_id, fill.order_id) if name}
         by_order = leg in names or leg.startswith(_UNNAMED)
         trip = Trip(leg, fill.instrument, fill.side, fill.qty, by_order=by_order, orders=names)
+        trip.executed = fill.venue_seq is not None
         self._trips[leg] = self._open[leg] = trip
-        self._orders |= names
+        self._orders |= dict.fromkeys(names, trip)
 
     def _learn_order(self, order: OrderUpdate) -> None:
         name = order.client_order_id or ""
+        if order.trade_id and name in self._orders:
+            self._orders[name].by_order = False
+            self._trips.setdefault(order.trade_id, self._orders[name])
         if not name.startswith(_UNNAMED):
             return
         waiting = self._waiting[order.instrument, order.side]
