@@ -1,0 +1,550 @@
+"""A Coinbase portfolio as it is attached: whose key it is, what it may do, what it holds."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from coinbase_keys import NAME, private_pem
+from fillbook.facts.model import Report
+from fillbook.ground.clock import HOUR_NS, SECOND_NS
+from fillbook.ground.errors import ConfigError
+from fillbook.ground.live_settings import AttachSettings
+from fillbook.sources.attach import Tools, check_rights, insist
+from fillbook.sources.coinbase_live import CoinbaseAccount, open_account
+from fillbook.sources.coinbase_manners import CoinbaseSigner
+from fillbook.sources.coinbase_owed import Owed
+from fillbook.sources.coinbase_socket import UserListener
+from fillbook.sources.credentials import Credentials
+from fillbook.sources.faults import (
+    BrokenAnswerError,
+    CursorExpiredError,
+    KeyRefusedError,
+    RefusedError,
+    SourceError,
+)
+from fillbook.sources.files.registry import reparse
+from fillbook.sources.redact import Redactor
+from fillbook.sources.source import Draft
+from fillbook.sources.stream import Ask, Nudge
+from loopback import Loopback, Reply, Seen, TestPace
+
+D = Decimal
+ROOT = "/api/v3/brokerage/"
+PORTFOLIO = "b1c2d3e4-0000-4000-8000-00000c01ba5e"
+MS = 1_000_000
+NOW_MS = 1_800_000_000_000
+RIGHTS = {
+    "can_view": True,
+    "can_trade": False,
+    "can_transfer": False,
+    "portfolio_uuid": PORTFOLIO,
+    "portfolio_type": "DEFAULT",
+}
+
+
+class Small:
+    """A venue in a table: path below the API's own -> what it answers."""
+
+    def __init__(self, **replies: Any) -> None:
+        self.replies: dict[str, Any] = {
+            "time": {"iso": "x", "epochSeconds": "1", "epochMillis": str(NOW_MS)},
+            "key_permissions": RIGHTS,
+            "cfm/positions": {"positions": []},
+            "best_bid_ask": {"pricebooks": []},
+            "orders/historical/fills": {"fills": [], "cursor": ""},
+            "orders/historical/batch": {"orders": [], "has_next": False, "cursor": ""},
+            **{name.replace("__", "/"): reply for name, reply in replies.items()},
+        }
+        self.asked: list[Seen] = []
+
+    def __call__(self, seen: Seen) -> Reply | None:
+        self.asked.append(seen)
+        assert seen.path.startswith(ROOT)
+        told = self.replies.get(seen.path.removeprefix(ROOT))
+        if callable(told):
+            told = told(seen)
+        if isinstance(told, Reply):
+            return told
+        return None if told is None else Reply(json.dumps(told))
+
+    @property
+    def paths(self) -> list[str]:
+        return [seen.path.removeprefix(ROOT) for seen in self.asked]
+
+
+Body = Callable[[CoinbaseAccount, AttachSettings, TestPace], Awaitable[Any]]
+
+
+def with_account(venue: Small, body: Body, secret: str | None = None, **more: Any) -> Any:
+    async def whole() -> Any:
+        pace = TestPace(NOW_MS * MS)
+        async with Loopback(venue) as server:
+            settings = AttachSettings(
+                venue="coinbase",
+                key_env="KEY",
+                secret_env="SECRET",
+                urls={"api": server.url, "ws": server.url},
+                share=D(1),
+                **more,
+            )
+            environ = {"KEY": NAME, "SECRET": secret or private_pem()}
+            tools = Tools(pace, environ=environ, redactor=Redactor())
+            account = open_account(settings, tools)
+            try:
+                return await body(account, settings, pace)
+            finally:
+                await account.close()
+
+    return asyncio.run(whole())
+
+
+# -- who it is, and what its key may do ----------------------------------------------------------
+
+
+def test_an_account_is_its_portfolio_whatever_key_opens_it() -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        assert await account.identify() == account.account == PORTFOLIO
+        assert account.label == "coinbase …beef"
+
+    venue = Small()
+    with_account(venue, body)
+    assert venue.paths == ["time", "key_permissions"]
+    # The time is public, and asked without a token.
+    assert ["authorization" in seen.headers for seen in venue.asked] == [False, True]
+
+
+def test_a_key_of_no_portfolio_is_refused() -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        with pytest.raises(KeyRefusedError, match="which portfolio"):
+            await account.identify()
+
+    with_account(Small(key_permissions={**RIGHTS, "portfolio_uuid": ""}), body)
+
+
+def test_an_address_is_no_key() -> None:
+    settings = AttachSettings(
+        venue="coinbase", address="0x31ca8395cf837de08b24da3f660e77761dfb974b"
+    )
+    with pytest.raises(ConfigError, match="attached with a key"):
+        open_account(settings, Tools(TestPace(), environ={}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "decision", "said"),
+    [
+        ({}, "accepted", ""),
+        ({"can_trade": True}, "refused", "may can_trade"),
+        ({"can_transfer": True}, "refused", "may can_transfer"),
+        ({"can_view": False}, "refused", "lacks can_view"),
+        # A right that nobody here has heard of, in any shape.
+        ({"can_stake": True}, "refused", "may can_stake"),
+        ({"can_stake": "yes"}, "refused", "may can_stake"),
+        ({"can_stake": None}, "refused", "may can_stake"),
+        ({"can_stake": False}, "accepted", ""),
+        ({"receives": True}, "refused", "may receives"),
+        ({"scopes": ["trade"]}, "refused", "may scopes"),
+        ({"portfolio_name": "main", "created": 5}, "accepted", ""),
+    ],
+)
+def test_rights_are_judged_by_what_the_venue_prints(
+    changes: dict[str, Any], decision: str, said: str
+) -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        verdict = await check_rights(account, settings)
+        assert verdict.decision == decision
+        assert said in "; ".join(verdict.reasons)
+        if decision == "refused":
+            with pytest.raises(KeyRefusedError, match=said) as refused:
+                insist(verdict, "[[attach]] x")
+            assert "Tick only `View`" in refused.value.next_step
+
+    with_account(Small(key_permissions={**RIGHTS, **changes}), body)
+
+
+@pytest.mark.parametrize("name", ["can_trade", "can_transfer"])
+def test_a_right_that_is_not_told_is_not_a_safe_one(name: str) -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        # No exception exists for this venue, asked for or not.
+        verdict = await check_rights(account, settings)
+        assert verdict.decision == "refused"
+        assert f"does not say whether it may {name}" in verdict.reasons
+
+    told = {key: value for key, value in RIGHTS.items() if key != name}
+    with_account(Small(key_permissions=told), body, accept_trading_key=True)
+
+
+# -- tokens --------------------------------------------------------------------------------------
+
+
+def ed25519() -> tuple[str, Any]:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return base64.b64encode(bytes(range(32)) + raw).decode(), key.public_key()
+
+
+def keys() -> list[tuple[str, str, Any]]:
+    private: Any = load_pem_private_key(private_pem().encode(), None)
+    seed, public = ed25519()
+    return [("ES256", private_pem(), private.public_key()), ("EdDSA", seed, public)]
+
+
+@pytest.mark.parametrize(("algorithm", "secret", "public"), keys(), ids=["ES256", "EdDSA"])
+def test_a_token_is_for_one_request_and_two_minutes(
+    algorithm: str, secret: str, public: Any
+) -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        pace.elapsed_ns += 30 * SECOND_NS
+        await account.rights()
+        await account.estimate(pace.now_ns())
+
+    venue = Small()
+    with_account(venue, body, secret)
+    seen = [each for each in venue.asked if "authorization" in each.headers]
+    nonces = set()
+    for each in seen:
+        token = each.headers["authorization"].removeprefix("Bearer ")
+        head = jwt.get_unverified_header(token)
+        assert (head["alg"], head["typ"], head["kid"]) == (algorithm, "JWT", NAME)
+        nonces.add(head["nonce"])
+        claims = jwt.decode(
+            token,
+            public,
+            algorithms=[algorithm],
+            options={"verify_exp": False, "verify_nbf": False},
+        )
+        assert (claims["sub"], claims["iss"]) == (NAME, "cdp")
+        assert claims["uri"] == f"{each.method} {each.headers['host']}{each.path}"
+        assert "?" not in claims["uri"]
+        assert claims["exp"] - claims["nbf"] == 120
+        assert 0 <= claims["nbf"] - (NOW_MS // 1000 - 5) <= 31
+    assert len(seen) == len(nonces) == 4
+
+
+def test_a_subscription_has_a_token_of_its_own_that_names_no_request() -> None:
+    signer = CoinbaseSigner(Credentials(NAME, private_pem()))
+    listener = UserListener(lambda: signer.token(NOW_MS * MS), TestPace(), lambda _: None, Owed())
+    says = asyncio.run(listener.opening()).says
+    assert [(say["type"], say["channel"]) for say in says] == [
+        ("subscribe", "heartbeats"),
+        ("subscribe", "user"),
+    ]
+    assert len({say["jwt"] for say in says}) == 2
+    for say in says:
+        assert "uri" not in jwt.decode(say["jwt"], options={"verify_signature": False})
+        assert "product_ids" not in say
+
+
+def pem_of_another_kind() -> str:
+    key = Ed25519PrivateKey.generate()
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return key.private_bytes(*form).decode()
+
+
+def test_only_keys_that_can_sign_are_taken() -> None:
+    CoinbaseSigner(Credentials(NAME, pem_of_another_kind()))
+    broken = private_pem().replace("\n", "\nAAAA", 1)
+    for secret in ("s" * 64, base64.b64encode(b"short").decode(), broken, "-----BEGIN X-----"):
+        with pytest.raises(ConfigError, match="neither a PEM") as refused:
+            CoinbaseSigner(Credentials(NAME, secret))
+        assert secret not in str(refused.value)
+
+
+def test_no_secret_is_in_any_message(caplog: pytest.LogCaptureFixture) -> None:
+    tokens: list[str] = []
+
+    def echo(seen: Seen) -> Reply:
+        tokens.append(seen.headers["authorization"])
+        words = f"{NAME} {private_pem()} {tokens[-1]}"
+        return Reply(json.dumps({"error": "x", "message": words}), status=401)
+
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        with pytest.raises(SourceError) as refused:
+            await account.rights()
+        for text in (str(refused.value), repr(account), caplog.text):
+            assert tokens[-1].removeprefix("Bearer ") not in text
+            assert private_pem().splitlines()[1] not in text and NAME not in text
+
+    caplog.set_level("DEBUG")
+    with_account(Small(key_permissions=echo), body)
+
+
+# -- what is pulled first ------------------------------------------------------------------------
+
+
+def test_what_the_first_pull_takes_is_said_before_it() -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        few = await account.estimate(pace.now_ns())
+        assert few.exact and few.asks == few.weight == 9 + 2 * 13
+        assert any("Coinbase Pro" in line for line in few.beyond)
+        assert any(line.startswith("funding") for line in few.beyond)
+        venue.replies["orders/historical/fills"] = {"fills": [], "cursor": "1149"}
+        many = await account.estimate(pace.now_ns())
+        assert not many.exact and many.asks == few.asks + 400
+        streams = await account.discover(("BTC-USD",), pace.now_ns())
+        assert [stream.name for stream in streams] == ["fills", "orders", "products"]
+        assert [stream.components for stream in streams] == [("fills",), ("orders",), ()]
+        assert await account.discover((), pace.now_ns()) == streams
+
+    venue = Small()
+    with_account(venue, body)
+
+
+# -- what it holds -------------------------------------------------------------------------------
+
+FUTURE = {
+    "product_id": "BIT-27MAR26-CDE",
+    "expiration_time": "2026-03-27T16:00:00Z",
+    "side": "SHORT",
+    "number_of_contracts": "8",
+    "current_price": "61888",
+    "avg_entry_price": "61799",
+    "unrealized_pnl": "-7.12",
+    "daily_realized_pnl": "0",
+}
+PERPETUAL = {
+    "product_id": "ETH-PERP-INTX",
+    "symbol": "ETH-PERP-INTX",
+    "position_side": "POSITION_SIDE_SHORT",
+    "net_size": "-1.2618",
+    "mark_price": {"value": "2375.6", "currency": "USDC"},
+}
+BOOK = {
+    "product_id": "BTC-USD",
+    "bids": [{"price": "94000.01", "size": "1"}],
+    "asks": [{"price": "94000.02", "size": "2"}],
+    "time": "2027-01-15T08:00:00.123456Z",
+}
+
+
+def told_by(snapshot: Any) -> list[tuple[Any, ...]]:
+    facts = [d.fact for row in snapshot.rows for d in row.drafts if isinstance(d, Draft)]
+    assert all(isinstance(fact, Report) for fact in facts)
+    for row in snapshot.rows:
+        again = reparse(snapshot.source, snapshot.context, row.raw)
+        assert again == [d.fact for d in row.drafts]
+    return [(r.what, r.instrument, r.qty, r.px) for r in facts if isinstance(r, Report)]
+
+
+def test_all_futures_are_one_read_and_all_spot_prices_another() -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        await account.discover(("BTC-USD", "ETH-USD", "BIT-27MAR26-CDE"), pace.now_ns())
+        snapshot = await account.positions(pace.now_ns())
+        assert told_by(snapshot) == [("position", "BIT-27MAR26-CDE", D(-8), D(61888))]
+        (mark,) = snapshot.marks
+        assert (mark.instrument, mark.px, mark.what) == ("BTC-USD", D("94000.015"), "mid")
+        assert mark.ts_ns == (NOW_MS // 1000) * SECOND_NS + 123_456_000
+
+    flat = {**FUTURE, "product_id": "ET-27MAR26-CDE", "number_of_contracts": "0", "side": "UNKNOWN"}
+    empty = {**BOOK, "product_id": "ETH-USD", "asks": []}
+    venue = Small(
+        cfm__positions={"positions": [FUTURE, flat]},
+        best_bid_ask={"pricebooks": [BOOK, empty]},
+    )
+    with_account(venue, body)
+    assert venue.paths == ["time", "key_permissions", "cfm/positions", "best_bid_ask"]
+    # Contracts bring their price with the position.
+    assert venue.asked[-1].target.endswith("?product_ids=BTC-USD&product_ids=ETH-USD")
+
+
+def test_a_portfolio_of_perpetuals_is_asked_for_those() -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        snapshot = await account.positions(pace.now_ns())
+        assert told_by(snapshot) == [("position", "ETH-PERP-INTX", D("-1.2618"), D("2375.6"))]
+
+    path = f"intx__positions__{PORTFOLIO}"
+    venue = Small(
+        key_permissions={**RIGHTS, "portfolio_type": "INTX"}, **{path: {"positions": [PERPETUAL]}}
+    )
+    with_account(venue, body)
+    assert venue.paths == ["time", "key_permissions", path.replace("__", "/")]
+
+
+def test_a_portfolio_without_futures_is_asked_again_in_an_hour() -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        for hours in (0, 0, 1):
+            pace.elapsed_ns += hours * HOUR_NS
+            assert (await account.positions(pace.now_ns())).rows == ()
+
+    refusal = Reply('{"error":"PERMISSION_DENIED","message":"no futures account"}', status=403)
+    venue = Small(cfm__positions=refusal)
+    with_account(venue, body)
+    assert venue.paths.count("cfm/positions") == 2
+
+
+def test_a_refusal_is_never_taken_for_flat_where_there_were_positions() -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        assert len((await account.positions(pace.now_ns())).rows) == 1
+        venue.replies["cfm/positions"] = Reply("Unauthorized", status=401)
+        with pytest.raises(KeyRefusedError):
+            await account.positions(pace.now_ns())
+        for broken in ({"positions": None}, {}, {"error": "INTERNAL"}):
+            venue.replies["cfm/positions"] = broken
+            with pytest.raises(BrokenAnswerError):
+                await account.positions(pace.now_ns())
+        venue.replies["cfm/positions"] = {"positions": [{**FUTURE, "number_of_contracts": "many"}]}
+        with pytest.raises(BrokenAnswerError, match="number_of_contracts 'many' is not a decimal"):
+            await account.positions(pace.now_ns())
+
+    venue = Small(cfm__positions={"positions": [FUTURE]})
+    with_account(venue, body)
+
+
+def test_a_product_that_is_gone_costs_the_others_nothing() -> None:
+    def books(seen: Seen) -> Any:
+        names = [part.partition("=")[2] for part in seen.target.partition("?")[2].split("&")]
+        if "GONE-USD" in names:
+            return Reply('{"error":"INVALID_ARGUMENT","message":"unknown product"}', status=400)
+        return {"pricebooks": [{**BOOK, "product_id": name} for name in names]}
+
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        await account.discover(("A-USD", "B-USD", "GONE-USD", "Z-USD"), pace.now_ns())
+        for _ in range(2):
+            snapshot = await account.positions(pace.now_ns())
+            assert {mark.instrument for mark in snapshot.marks} == {"A-USD", "B-USD", "Z-USD"}
+
+    venue = Small(best_bid_ask=books)
+    with_account(venue, body)
+    assert venue.paths.count("best_bid_ask") == 5 + 1
+
+
+# -- how it speaks -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "cursor", "kind"),
+    [
+        (400, "1149", CursorExpiredError),
+        (400, "", RefusedError),
+        (404, "", RefusedError),
+        (401, "1149", KeyRefusedError),
+        (403, "", KeyRefusedError),
+    ],
+)
+def test_a_forgotten_cursor_is_another_fault_than_a_refusal(
+    status: int, cursor: str, kind: type[SourceError]
+) -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        query = (("cursor", cursor),) if cursor else ()
+        ask = Ask(name="x", path=f"{ROOT}orders/historical/fills", query=query, auth="signed")
+        with pytest.raises(kind, match="INVALID" if status < 401 else str(status)):
+            await account.read(ask)
+
+    told = Reply('{"error":"INVALID_ARGUMENT","message":"invalid cursor"}', status=status)
+    with_account(Small(orders__historical__fills=told), body)
+
+
+def test_a_clock_that_is_off_is_a_finding_and_tokens_have_the_venues_time() -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        pace.wrong_ns = 90 * SECOND_NS
+        await account.identify()
+        (finding,) = account.findings()
+        assert finding.code == "clock-skew" and "90 s ahead of" in finding.message
+
+    venue = Small()
+    with_account(venue, body)
+    token = venue.asked[-1].headers["authorization"].removeprefix("Bearer ")
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert abs(claims["nbf"] + 5 - NOW_MS // 1000) <= 1
+
+
+# -- the stream of the user ----------------------------------------------------------------------
+
+
+def order(**changes: Any) -> dict[str, Any]:
+    told = {"order_id": "o-1", "product_id": "BTC-USD", "cumulative_quantity": "0"}
+    return {**told, "number_of_fills": "0", "status": "OPEN", **changes}
+
+
+def frame(number: int, *orders: dict[str, Any], kind: str = "update", **more: Any) -> str:
+    events = [{"type": kind, "orders": list(orders)}]
+    return json.dumps({"channel": "user", "sequence_num": number, "events": events, **more})
+
+
+def beat(number: int) -> str:
+    return json.dumps({"channel": "heartbeats", "sequence_num": number, "events": [{}]})
+
+
+def listener() -> tuple[UserListener, Owed, TestPace, set[str]]:
+    pace, owed = TestPace(), Owed()
+    noted: set[str] = set()
+    return UserListener(lambda: "token", pace, noted.add, owed), owed, pace, noted
+
+
+EVERYTHING = Nudge(why="messages are missing")
+
+
+def test_a_number_that_is_missing_asks_for_everything() -> None:
+    one, _, _, _ = listener()
+    assert one.heard(beat(0)) is None and one.heard(beat(1)) is None
+    assert one.heard(beat(3)) == EVERYTHING
+    assert one.heard(beat(4)) is None
+    # What comes late or twice is no gap.
+    assert one.heard(beat(2)) is None and one.heard(beat(4)) is None and one.heard(beat(5)) is None
+    asyncio.run(one.opening())
+    assert one.heard(beat(0)) is None
+
+
+def test_an_order_that_filled_asks_for_fills_until_they_are_seen() -> None:
+    one, owed, pace, noted = listener()
+    assert one.heard(frame(0, order(), kind="snapshot")) is None
+    assert one.heard(frame(1, order(limit_price="5"))) == Nudge(streams=("orders",), why="user")
+    filled = order(cumulative_quantity="0.5", number_of_fills="2")
+    assert one.heard(frame(2, filled)) == Nudge(streams=("fills", "orders"), why="user")
+    assert noted == {"BTC-USD"}
+    again = Nudge(streams=("fills",), why="a fill has not been seen yet")
+    asked_s = []
+    for second in range(1, 200):
+        pace.elapsed_ns += SECOND_NS
+        if second == 12:
+            owed.seen("o-1", "e-1")
+        nudge = one.heard(beat(2 + second))
+        assert nudge in (None, again)
+        if nudge is not None:
+            asked_s.append(second)
+    # One of two was seen: it is asked for less and less often, and then left to the clock.
+    assert asked_s == [2, 6, 14, 30, 62, 126]
+    more = order(cumulative_quantity="0.7", number_of_fills="3")
+    assert one.heard(frame(500, more)) == EVERYTHING
+    owed.seen("o-1", "e-2")
+    owed.seen("o-1", "e-2")
+    owed.seen("o-1", "e-3")
+    pace.elapsed_ns += 3 * SECOND_NS
+    assert one.heard(beat(501)) is None
+
+
+def test_what_is_not_understood_is_no_silence() -> None:
+    one, _, _, _ = listener()
+    broken = (
+        "not json",
+        "[]",
+        '{"channel":"wonder"}',
+        '{"type":"error","message":"authentication failure"}',
+        frame(1, {"order_id": "o-1"}),
+    )
+    for text in broken:
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            one.heard(text)
+    assert one.heard('{"channel":"subscriptions","sequence_num":2,"events":[{}]}') is None
