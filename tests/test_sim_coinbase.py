@@ -362,7 +362,7 @@ def test_products_say_what_a_contract_is(client: Client) -> None:
         for name, row in rows.items()
         if row["product_type"] == "FUTURE"
     }
-    assert sizes == {"BIT-20DEC30-CDE": "0.01", "ETH-PERP-INTX": "1"}
+    assert sizes == {"BIT-27DEC30-CDE": "0.01", "ETH-PERP-INTX": "1"}
     one = client.ask("products/BTC-USD")
     assert set(one) == set(rows["BTC-USD"]) and one["quote_increment"] == "0.01"
     client.venue.clock.step(SECOND_NS)

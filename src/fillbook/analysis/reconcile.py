@@ -29,7 +29,11 @@ SHARE = 1000
 PER_ROW = int(Decimal("0.0105") * MONEY_ONE)
 
 # Hours between funding settlements, by venue; other venues are not known to charge funding.
-FUNDING_EVERY_NS = {"hyperliquid": HOUR_NS, "binance": 8 * HOUR_NS}
+FUNDING_EVERY_NS = {"hyperliquid": HOUR_NS, "binance": 8 * HOUR_NS, "coinbase": HOUR_NS}
+# A source of fills may be further than that of funding, for a while.
+_GRACE_NS = HOUR_NS
+# Coinbase's perpetuals are named so; its other contracts are dated and pay no funding.
+_COINBASE_PERPETUAL = ("-INTX", "-20DEC30-CDE")
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,7 @@ def funding_findings(ledger: Ledger) -> list[Finding]:
     for group in ledger.groups:
         columns = group.columns
         every = FUNDING_EVERY_NS.get(columns.key.venue)
-        if every is None or columns.contract.contract == "spot" or columns.without_times:
+        if every is None or not _pays_funding(group) or columns.without_times:
             continue
         missing = _uncovered(group, every, ledger.coverage)
         if not missing:
@@ -215,6 +219,27 @@ def funding_findings(ledger: Ledger) -> list[Finding]:
     return findings
 
 
+def _pays_funding(group: GroupLedger) -> bool:
+    key = group.columns.key
+    if key.venue == "coinbase" and not key.instrument.endswith(_COINBASE_PERPETUAL):
+        return False
+    return group.columns.contract.contract != "spot"
+
+
+def _fills_until(group: GroupLedger, coverage: Sequence[SourceCoverage]) -> int:
+    key = group.columns.key
+    return max(
+        (
+            each.coverage.until_ns
+            for each in coverage
+            if each.coverage.component == "fills"
+            and (each.venue, each.account) == (key.venue, key.account)
+            and each.coverage.instrument in (None, key.instrument)
+        ),
+        default=0,
+    )
+
+
 def _uncovered(group: GroupLedger, every: int, coverage: Sequence[SourceCoverage]) -> list[int]:
     key, ts_ns = group.columns.key, group.columns.ts_ns
     spans = [
@@ -225,12 +250,13 @@ def _uncovered(group: GroupLedger, every: int, coverage: Sequence[SourceCoverage
         and each.coverage.instrument in (None, key.instrument)
     ]
     held = group.venue.outputs.position_after[: len(ts_ns)]
+    # What is open at the end is known to be open for as long as fills are covered.
+    end_ns = _fills_until(group, coverage) - _GRACE_NS
     missing: list[int] = []
     for row in np.flatnonzero(np.abs(held) >= group.columns.terms.dust).tolist():
-        if row + 1 == len(ts_ns):
-            break
         first = int(ts_ns[row]) + (-int(ts_ns[row])) % every
-        for instant in range(first, int(ts_ns[row + 1]), every):
+        until_ns = int(ts_ns[row + 1]) if row + 1 < len(ts_ns) else end_ns
+        for instant in range(first, until_ns, every):
             if not any(since <= instant < until for since, until in spans):
                 missing.append(instant)
     return missing

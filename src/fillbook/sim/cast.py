@@ -73,7 +73,7 @@ BTC_USD = market_of(COINBASE, "BTC-USD", "BTC", 2, 8, "USD")
 ETH_USD = market_of(COINBASE, "ETH-USD", "ETH", 2, 8, "USD")
 ETH_PERP = market_of(COINBASE, "ETH-PERP-INTX", "ETH", 1, 4)
 BTC_FUTURE = msgspec.structs.replace(
-    market_of(COINBASE, "BIT-20DEC30-CDE", "BTC", 0, 0, "USD"),
+    market_of(COINBASE, "BIT-27DEC30-CDE", "BTC", 0, 0, "USD"),
     contract="linear",
     multiplier=Decimal("0.01"),
     funded=False,

@@ -35,6 +35,7 @@ DEEP_NS = 7 * DAY_NS
 AHEAD_NS = 5 * SECOND_NS
 # A row's own time and the one it is asked by differ a little, and an end may not be included.
 _SLACK_NS = 2 * SECOND_NS
+_MOST_AGAIN = 8
 
 Note = Callable[[str], None]
 
@@ -43,8 +44,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A cursor: everything before `from_ns` is journaled, and the round ends at `until_ns`.
 
     The chain being read covers [from_ns, end_ns); `after` is the venue's cursor in it ("": its
-    first page), and `asked_ns` when that first page was asked for. `open_ns` is when the oldest
-    order was placed that was still open.
+    first page), and `asked_ns` when that first page was asked for; `again` counts empty pages that
+    led back to it. `open_ns` is when the oldest order was placed that was still open.
     """
 
     from_ns: int
@@ -53,6 +54,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after: str = ""
     asked_ns: int | None = None
     open_ns: int | None = None
+    again: int = 0
 
     def text(self) -> str:
         """Return the cursor as the journal keeps it."""
@@ -127,16 +129,18 @@ class HistoryStream:
         self._look(cells)
         place = self._kept_open(place, cells)
         asked_ns = answer.asked_ns if place.asked_ns is None else place.asked_ns
-        if after and after == place.after and items:
+        if not after:
+            return self._ended(place, pulled, asked_ns)
+        again = place.again + 1 if after == place.after else 0
+        # Only an empty cursor is the end: a page that leads nowhere may lead on the next time.
+        if again and (items or again > _MOST_AGAIN):
             raise BrokenAnswerError(
                 "the venue's cursor leads back to the same page",
                 f"{VENUE} {self.name}",
                 "nothing to do if it passes: it is tried again",
             )
-        if after and after != place.after:
-            on = msgspec.structs.replace(place, after=after, asked_ns=asked_ns)
-            return PulledPage(rows=pulled, next_cursor=on.text(), more=True)
-        return self._ended(place, pulled, asked_ns)
+        on = msgspec.structs.replace(place, after=after, asked_ns=asked_ns, again=again)
+        return PulledPage(rows=pulled, next_cursor=on.text(), more=True)
 
     def narrow(self, cursor: str) -> str | None:
         """Return None: the venue's cursor leads through crowded instants."""

@@ -19,7 +19,7 @@ from fillbook.sim.venues.calls import Answer
 from fillbook.sim.venues.coinbase_rows import Row, uuid_of
 
 _MS_NS = 1_000_000
-EXPIRES = "2030-12-20T16:00:00Z"
+EXPIRES = "2030-12-27T16:00:00Z"
 _NOTHING = Decimal(0)
 _CASH = ("USD", "USDC")
 _PRINTED = Decimal("0.0000000001")
