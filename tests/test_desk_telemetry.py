@@ -781,7 +781,7 @@ def test_the_page_does_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     page = (Path(__file__).parent.parent / "docs" / "telemetry.md").read_text(encoding="utf-8")
-    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    snippet, on_paper = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     shows: dict[str, Any] = {}
     exec(snippet, shows)
@@ -807,3 +807,9 @@ def test_the_page_does_what_it_shows(
     with PerformanceTelemetry(log_dir=tmp_path / "logs", clock=Clock(T0 + DAY_NS)) as desk:
         assert desk.execution_summary().fill_rate_pct == 100.0
         assert shown(desk.trade_summary().gross_profit) == (10,)
+    (tmp_path / "paper").mkdir()
+    monkeypatch.chdir(tmp_path / "paper")
+    exec(on_paper, {"now_ns": T0})
+    with PerformanceTelemetry(simulate=True, clock=Clock(T0 + DAY_NS)) as desk:
+        assert desk.cost_summary().fees_paid == Decimal("0.004002")
+        assert desk.execution_summary().fill_rate_pct == 100.0

@@ -20,12 +20,13 @@ from typing import TypeVar
 
 from fillbook.analysis.daily import DailyRecord
 from fillbook.analysis.digest import Summary, digest
+from fillbook.desks.telemetry_backtest import BacktestSummary, backtest_summary
 from fillbook.desks.telemetry_book import DeskBook, OpenBook
 from fillbook.desks.telemetry_costs import FIRST_FETCH_NS, IncomeRow, IncomeSource, to_ms
 from fillbook.desks.telemetry_events import moment_ns
 from fillbook.desks.telemetry_facts import DeskAccount
 from fillbook.desks.telemetry_fetch import CostFetch
-from fillbook.desks.telemetry_figures import Whose, day_of_book, of_trades_csv, whole, window
+from fillbook.desks.telemetry_figures import Whose, day_of_book, passing_book, whole, window
 from fillbook.desks.telemetry_intake import EventIntake
 from fillbook.desks.telemetry_metrics import MetricsPage
 from fillbook.desks.telemetry_positions import Difference
@@ -34,6 +35,7 @@ from fillbook.desks.telemetry_summaries import (
     DailySummary,
     ExecutionSummary,
     TradeSummary,
+    decimal_of,
 )
 from fillbook.ground.clock import DAY_NS, SECOND_NS, day_of, now_ns, zone
 from fillbook.ground.errors import FillbookError
@@ -225,16 +227,38 @@ class PerformanceTelemetry:
         since_ns = 0 if since is None else moment_ns(since, self._zone)
         if days is not None:
             since_ns = until_ns - 1 - int(days * DAY_NS)
-        options = ReadOptions(
-            account=self.account, venue=self.venue, tz=self._tz, settle=self.currency
-        )
-        record, refused = of_trades_csv(
-            Path(path), options, self._whose, (since_ns, until_ns), self._settings, self._clock
-        )
+        files = {Path(path): "bot-trades"}
+        with passing_book(files, self._options(), self._settings, self._clock) as (view, refused):
+            record = window(view, self._whose, since_ns, until_ns)
         for line in refused:
             self._intake.note(line)
         told: TradeSummary = TradeSummary.of(record)
         return told
+
+    def backtest_report(
+        self,
+        path: str | Path = "trades.csv",
+        *,
+        initial_equity: Decimal | int | str,
+        orders: str | Path | None = None,
+    ) -> BacktestSummary:
+        """Sum up the trades.csv of a backtest; nothing of it stays in the book.
+
+        `orders` is the orders.csv beside it: its first stop order of a trade tells the risk
+        taken. Rows that cannot be read are logged and stand in `refused`.
+        """
+        files = {Path(path): "bot-trades"}
+        if orders is not None:
+            files[Path(orders)] = "bot-orders"
+        with passing_book(files, self._options(), self._settings, self._clock) as (view, refused):
+            for line in refused:
+                self._intake.note(line)
+            return backtest_summary(view, self._whose, decimal_of(initial_equity))
+
+    def _options(self) -> ReadOptions:
+        return ReadOptions(
+            account=self.account, venue=self.venue, tz=self._tz, settle=self.currency
+        )
 
     def update_metrics(self) -> Summary:
         """Fold what is new and return every figure there is, as the metrics tell them."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -45,33 +46,32 @@ def day_of_book(view: BookView, whose: Whose, day: str) -> list[DailyRecord]:
     return _mine(view, whose, daily(view, day), day, *view.settings.report.days.bounds(day))
 
 
-def of_trades_csv(
-    path: Path,
-    options: ReadOptions,
-    whose: Whose,
-    span_ns: tuple[int, int],
-    settings: Settings,
-    clock: Callable[[], int],
-) -> tuple[DailyRecord, list[str]]:
-    """Return the record of a trades.csv in [since, until), and the rows that cannot be read.
+@contextmanager
+def passing_book(
+    files: Mapping[Path, str], options: ReadOptions, settings: Settings, clock: Callable[[], int]
+) -> Iterator[tuple[BookView, list[str]]]:
+    """Read files, each with its format, into a book of their own that does not stay.
 
-    The file is read into a passing book of its own. InputError where it cannot be read at all.
+    Yields the view, and the rows that cannot be read. InputError where a file cannot be read at
+    all.
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "trades.db"
         Journal.create(place).close()
+        refused: list[str] = []
         with Journal.open(place) as journal, MarkStore(marks_path(place)) as marks:
-            report = import_paths(journal, marks, [path], options, "bot-trades", clock=clock)
-        for failed in report.failed:
-            raise InputError(failed.error or "", failed.where or "", failed.next_step or "")
-        refused = [
-            f"{row.file}:{row.line} {row.field or 'row'}: {row.reason}"
-            for file in report.files
-            for row in file.rejections
-        ]
+            for path, form in files.items():
+                report = import_paths(journal, marks, [path], options, form, clock=clock)
+                for failed in report.failed:
+                    raise InputError(failed.error or "", failed.where or "", failed.next_step or "")
+                refused += [
+                    f"{row.file}:{row.line} {row.field or 'row'}: {row.reason}"
+                    for file in report.files
+                    for row in file.rejections
+                ]
         passing = OpenBook(place, settings, clock)
         try:
-            return window(passing.view(), whose, *span_ns), refused
+            yield passing.view(), refused
         finally:
             passing.close()
 
