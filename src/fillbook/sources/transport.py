@@ -1,8 +1,8 @@
 """The one door to a venue over HTTP: judged, budgeted, signed, sent, checked, and retried.
 
-Nothing else in Fillbook sends a venue anything. An ask that is not on the list of reads raises before a
-byte is sent; the signed request is compared with the ask once more. What comes back is either a
-complete answer or one typed fault; no fault, log line or traceback carries a secret.
+Nothing else in Fillbook asks a venue over HTTP. An ask that is not on the list of reads raises
+before a byte is sent; the signed request is compared with the ask once more. What comes back is
+either a complete answer or one typed fault; no fault, log line or traceback carries a secret.
 """
 
 from __future__ import annotations
