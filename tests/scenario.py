@@ -1,7 +1,8 @@
 """Reads the text tables under tests/cases/scenarios: what happened, and what must come out.
 
 A case is written for a trader. Its first line says what it shows. Then one line per event, in
-the order in which the book learns of them (times need not rise), then what must be true:
+the order in which the book learns of them (times need not rise), then what must be true
+(`observed sell 1 @ 105 left=0` is a position found gone, with no fill to tell of it):
 
     instrument BTCUSDT linear USDT
 
@@ -22,6 +23,8 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+
+import msgspec
 
 from fillbook.facts.identity import key_of, printed_key
 from fillbook.facts.model import (
@@ -214,14 +217,24 @@ def _read_event(case: Scenario, ts_ns: int, happened: str, wanted: str) -> None:
     rest = rest.strip()
     named = dict(part.split("=") for part in rest.split() if "=" in part)
     words = [part for part in rest.split() if "=" not in part]
-    if word in ("buy", "sell"):
-        fill, key = _fill(case, ts_ns, happened)
+    if word in ("buy", "sell", "observed"):
+        fill, key = _fill(case, ts_ns, rest if word == "observed" else happened)
+        if word == "observed":
+            # The venue says what is left; nobody told of a fill, or of its fee.
+            fill = msgspec.structs.replace(
+                fill, approximate=True, reduce_only=True, venue_seq=1, fee=None, fee_asset=None
+            )
         case.add(fill, key)
         want = _WANTED.fullmatch(wanted)
         assert want, f"not an expectation: {wanted}"
         case.fills.append(
             WantedFill(
-                ts_ns, fill.side, fill.qty, want["position"], want["realised"], bool(want["gone"])
+                ts_ns,
+                fill.side,
+                Decimal(named.get("took", fill.qty)),
+                want["position"],
+                want["realised"],
+                bool(want["gone"]),
             )
         )
     elif word == "funding":
@@ -332,12 +345,14 @@ def _fill(case: Scenario, ts_ns: int, text: str) -> tuple[Fill, str]:
     named = dict(part.split("=") for part in row["more"].split())
     told: dict[str, object] = {}
     for name, value in named.items():
-        if name in _PRICES or name == "start":
-            told["start_position" if name == "start" else name] = Decimal(value)
+        if name in _PRICES or name in ("start", "left"):
+            told["start_position" if name in ("start", "left") else name] = Decimal(value)
         elif name == "seq":
             told["venue_seq"] = int(value)
         elif name == "side":
             told["position_side"] = value
+        elif name == "took":
+            assert text.count("left="), "only an observed close takes less than it says"
         elif name == "dust":
             told["dust"] = value == "yes"
         else:

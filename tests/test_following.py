@@ -171,6 +171,30 @@ def test_a_second_source_and_a_retraction_fold_everything(tmp_path: Path) -> Non
     assert book.following.full_folds == 4
 
 
+def observed(at: int, side: str, left: int, px: int) -> Claim:
+    return fill(
+        at,
+        side,
+        1,
+        px,
+        key=f"observed|{at}|{side}|{left}|{px}",
+        approximate=True,
+        reduce_only=True,
+        start_position=left,
+        venue_seq=1,
+    )
+
+
+def test_an_observed_close_and_the_late_fill_for_it_take_the_quick_way(tmp_path: Path) -> None:
+    book = Book(tmp_path / "book.db")
+    book.append([market(), fill(10, "buy", 2), span(0, 50)])
+    book.agree()
+    for later in (observed(40, "sell", 0, 105), fill(39, "sell", 2, 104), span(50, 60)):
+        book.append([later])
+        book.agree()
+    assert book.following.full_folds == 1
+
+
 EVENTS = st.one_of(
     st.builds(
         fill,
@@ -183,6 +207,13 @@ EVENTS = st.one_of(
         strategy=st.sampled_from([None, "s"]),
     ),
     st.builds(funding, st.integers(0, 60), st.integers(-3, 3)),
+    st.builds(
+        observed,
+        st.integers(0, 60),
+        st.sampled_from(["buy", "sell"]),
+        st.integers(0, 1),
+        st.sampled_from([0, 95]),
+    ),
     st.builds(decision, st.sampled_from(["1", "2"])),
     st.builds(assignment, st.sampled_from(["1", "2"]), st.sampled_from(["x", "y"])),
     st.builds(

@@ -34,7 +34,7 @@ def test_scenario(path: Path, tmp_path: Path) -> None:
         with Journal.create(book) as journal, MarkStore(f"{book}.marks") as marks:
             marks.put(case.marks)
             for source in case.sources:
-                _import(journal, source, backwards=arrival == "reversed")
+                remember_source(journal, source, backwards=arrival == "reversed")
             for name in case.retracted:
                 journal.retract(name, "a test says so", now_ns=FIRST_DAY_NS)
             settings = Settings(fold=FoldSettings(case.method))  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def test_no_table_is_lost() -> None:
         funding-first funding-split hedge-mode inverse
         ladder ladder-unlogged last-in-first-out late-assignment late-fact multiplier no-mark
         partial-exits rebate retraction reversal spot-without-anchor twins two-sources
-        two-sources-disagree
+        two-sources-disagree vanished vanished-late-fill vanished-partly vanished-unpriced
     """
     assert set(wanted.split()) <= {path.stem for path in CASES}
 
@@ -74,7 +74,7 @@ def test_a_misspelt_line_is_an_error(tmp_path: Path, line: str, reason: str) -> 
         read_scenario(path)
 
 
-def _import(journal: Journal, source: Source, *, backwards: bool) -> None:
+def remember_source(journal: Journal, source: Source, *, backwards: bool) -> None:
     """Remember one source's claims a page each, so that order really is that of arrival."""
     named = {
         "batch_id": source.name,

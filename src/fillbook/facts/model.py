@@ -50,7 +50,9 @@ class Fill(Fact, frozen=True, kw_only=True, tag="fill"):
     `leg` names the recorded round trip a fill was taken from: such fills fold in a sub-book of
     their own. `decision_px`, `arrival_px`, `mid_px` are the upper rungs of the ladder.
     `cause` is the venue's own word for a fill nobody ordered (liquidation, adl, settlement).
-    `approximate` marks a fill that was inferred from observed positions, not reported.
+    `approximate` marks a fill that was inferred from observed positions, not reported. One that is
+    `reduce_only` besides tells only what reported fills leave open: it closes down to its
+    `start_position`, what the venue says is left, and no further (price 0: at an unknown price).
     `from_floats` marks numbers that a program wrote from binary floats.
     """
 

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import ContractKind, Fill
 from fillbook.ground.exact import scaled_text, to_scaled
+from fillbook.resolve.coverage import closes_the_rest
 from fillbook.resolve.event import NO_STRATEGY, Event, GroupKey, Kind
 from fillbook.resolve.order import contradicts
+from fillbook.resolve.vanished import closed_down, vanished_finding
 
 
 def with_anchors(
@@ -27,7 +29,7 @@ def with_anchors(
     Anchors are compared once per instant; inside an instant they only sort. Expects events in
     their final order. Recorded round trips stand outside: anchors speak of the other fills.
     """
-    counted = [event for event in events if not _recorded(event)]
+    counted = [e for e in events if not _recorded(e) and not closes_the_rest(e.fact)]
     opening, anchored = _opening(counted, contract, qty_scale, lot_decimals)
     book = _only_book(counted)
     findings: list[Finding] = []
@@ -38,6 +40,13 @@ def with_anchors(
     position, last_instant = opening, None
     for event in events:
         fill = event.fact
+        if isinstance(fill, Fill) and closes_the_rest(fill):
+            closing = closed_down(event, fill, position, qty_scale)
+            if closing is not None:
+                findings.append(vanished_finding(key, fill, closing, qty_scale))
+                placed.append(closing)
+                position += closing.qty
+            continue
         if isinstance(fill, Fill) and fill.start_position is not None and not _recorded(event):
             if event.ts_ns != last_instant:
                 gap = to_scaled(fill.start_position, qty_scale) - position

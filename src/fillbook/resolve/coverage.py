@@ -35,6 +35,11 @@ NOTHING = Settled([], [])
 COMPONENT_OF: dict[type, Component] = {Fill: "fills", Funding: "funding", Charge: "charges"}
 
 
+def closes_the_rest(fact: object) -> bool:
+    """Say whether a fill only closes what reported fills leave open; it competes with no source."""
+    return isinstance(fact, Fill) and fact.approximate and bool(fact.reduce_only)
+
+
 class PlaceCoverage:
     """The promises about one component of one account."""
 
@@ -116,7 +121,7 @@ def split_evidence(
     for claim in claims:
         fact = claim.fact
         assert isinstance(fact, Moved)
-        place = coverage.place_of(fact)
+        place = None if closes_the_rest(fact) else coverage.place_of(fact)
         # Claims of one batch share what asserts them.
         if place is None or (place is settled_place and claim.assertions is settled):
             folded.append(claim)

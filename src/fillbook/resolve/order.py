@@ -16,6 +16,7 @@ from operator import lt
 
 from fillbook.facts.model import Claimed, Fill
 from fillbook.ground.exact import decimals_of, to_scaled
+from fillbook.resolve.coverage import closes_the_rest
 from fillbook.resolve.event import Event
 
 _NO_ROW = 1 << 62
@@ -138,7 +139,9 @@ class _Chain:
     def _land(self, fills: list[Event]) -> None:
         for event in fills:
             start = _start(event)
-            if start is not None:
+            if closes_the_rest(event.fact):
+                self._position = to_scaled(start or Decimal(0), self._qty_scale)
+            elif start is not None:
                 self._position = to_scaled(start, self._qty_scale) + event.qty
             elif self._position is not None:
                 self._position += event.qty

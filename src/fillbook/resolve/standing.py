@@ -37,6 +37,7 @@ from fillbook.resolve.coverage import (
     COMPONENT_OF,
     CoverageMap,
     Moved,
+    closes_the_rest,
     split_evidence,
     united_coverage,
 )
@@ -206,6 +207,8 @@ class Standing:
 
     def _asserted_by_sole(self, claim: Claimed) -> bool:
         assert isinstance(claim.fact, Moved)
+        if closes_the_rest(claim.fact):
+            return True
         place = self._coverage.place_of(claim.fact)
         if place is None or place.sole is None:
             return False
