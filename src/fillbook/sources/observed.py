@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from fillbook.facts.identity import key_of
-from fillbook.facts.model import AnyFact, Claim, Fill
+from fillbook.facts.model import AnyFact, Claim, Fill, PositionSide
 from fillbook.ground.exact import decimals_of
 from fillbook.marks.series import Mark
 from fillbook.sources.observed_rows import Place, Position, Positions
@@ -48,6 +48,7 @@ class Held(msgspec.Struct, kw_only=True):
     entry_px: Decimal | None
     entry_ns: int | None
     decision_id: str | None = None
+    strategy: str | None = None
     from_floats: bool = False
     px: Decimal | None = None
     seen_ns: int = 0
@@ -154,6 +155,7 @@ class Observer:
             entry_px=position.entry_px,
             entry_ns=position.entry_ns,
             decision_id=decision_id,
+            strategy=position.strategy,
             from_floats=position.from_floats,
             px=position.px,
         )
@@ -192,7 +194,9 @@ class Observer:
             qty=abs(traded),
             fill_id=f"{self._count}/{name}" + (f"/{source}" if source else ""),
             position_side=held.place.side,
-            decision_id=held.decision_id,
+            strategy=held.strategy,
+            # Who decided to open has not decided to close.
+            decision_id=held.decision_id if step > 0 else None,
             venue_seq=self._count,
             start_position=sign * stated,
             approximate=how != "opened",
@@ -212,6 +216,41 @@ class Observer:
             multiplier=self._multipliers.get(instrument, Decimal(1)),
         )
         return Claim(contract, instrument_key(contract), "")
+
+
+def vanished_claim(
+    venue: str,
+    account: str,
+    instrument: str,
+    position_side: PositionSide,
+    *,
+    held: Decimal,
+    left: Decimal,
+    px: Decimal | None,
+    at_ns: int,
+) -> Claim:
+    """Claim that a position went from `held` to what the venue says is `left`, both signed.
+
+    It closes only what reported fills leave open, at `px`, the last price seen; None: unknown.
+    """
+    fill = Fill(
+        venue=venue,
+        account=account,
+        ts_ns=at_ns,
+        instrument=instrument,
+        side="sell" if held > left else "buy",
+        px=_NO_PRICE if px is None else px,
+        qty=abs(held - left),
+        fill_id=f"{at_ns}/vanished" if px is not None else f"{at_ns}/vanished_unpriced",
+        position_side=position_side,
+        # Behind every fill of its instant.
+        venue_seq=1,
+        start_position=left,
+        reduce_only=True,
+        approximate=True,
+    )
+    key = key_of(at_ns, SOURCE, instrument, position_side, at_ns)
+    return Claim(fill, key, msgspec.json.encode(fill).decode())
 
 
 def reparse(context: str, raw: str) -> list[AnyFact]:

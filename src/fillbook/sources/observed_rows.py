@@ -50,6 +50,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     px: Decimal | None = None
     entry_ns: int | None = None
     decision_id: str | None = None
+    strategy: str | None = None
     from_floats: bool = False
 
 
@@ -120,6 +121,7 @@ def read_position(row: Row) -> Position | None:
         px=px,
         entry_ns=_instant(_first(row, _ENTRY_TIME)),
         decision_id=normal_id(row.get("decision_id")),
+        strategy=normal_id(row.get("strategy")),
         from_floats=any(isinstance(value, float) for value in used),
     )
 
