@@ -88,15 +88,32 @@ def _check_position(
     stated: Stated,
 ) -> Check:
     report = reports[-1]
-    moved = moved_by(report.ts_ns, group, key, stated)
-    gap = gap_at(group, report, moved)
-    theirs = report.qty or Decimal(0)
-    agreed_ns = _agreed_ns(group, key, reports, stated) if gap else report.ts_ns
+    gap = gap_at(group, report, moved_by(report.ts_ns, group, key, stated))
+    agreed_ns = _agreed_ns(group, key, reports, stated) if gap else 0
+    check = position_check(group, key, report, gap, agreed_ns, reports[0].ts_ns)
     missing = _not_yet(ledger, key, report) if gap else ""
+    if missing:
+        check = msgspec.structs.replace(check, state="not checked", missing=missing, next_step="")
+    return msgspec.structs.replace(check, n=len(reports))
+
+
+def position_check(
+    group: GroupLedger | None,
+    key: GroupKey,
+    report: Report,
+    gap: Decimal,
+    agreed_ns: int,
+    first_ns: int,
+) -> Check:
+    """Describe how a position compares with a statement.
+
+    `agreed_ns` is when both agreed for the last time before it, 0 for never since `first_ns`.
+    """
+    theirs = report.qty or Decimal(0)
     is_spot = group is not None and group.columns.contract.contract == "spot"
     return Check(
         check="position",
-        state="not checked" if missing else "differs" if gap else "agrees",
+        state="differs" if gap else "agrees",
         venue=key.venue,
         account=key.account,
         instrument=key.instrument,
@@ -108,10 +125,9 @@ def _check_position(
         tolerance="0" if group is None else plain_text(tolerance_of(group)),
         why_tolerance="less than a lot of coins is dust" if is_spot else "contracts are exact",
         at=iso(report.ts_ns),
-        n=len(reports),
+        n=1,
         what="position by fills against the venue's statement of that instant",
-        missing=missing,
-        next_step=_next_step(agreed_ns, reports[0].ts_ns) if gap and not missing else "",
+        next_step=_next_step(agreed_ns, first_ns) if gap else "",
         fills=fills_around(group, agreed_ns, report.ts_ns) if gap and group is not None else (),
     )
 

@@ -46,6 +46,9 @@ _FOUND: dict[CheckName, _Kind] = {
     "fill count": _Kind(code="fill-count-disagrees", severity="error", touches=_MONEY),
     "equity": _Kind(code="equity-disagrees"),
 }
+DIFFERENCES = frozenset({"venue-disagrees", *(kind.code for kind in _FOUND.values())})
+"""The codes of everything that differs from what a venue states."""
+
 _ORDER: dict[CheckState, int] = {"differs": 0, "not checked": 1, "agrees": 2}
 _END_NS = (1 << 63) - 1
 

@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
 from fillbook.ground.errors import BookError
+from fillbook.ground.exact import from_scaled
 from fillbook.journal.store import Journal
 from fillbook.journal.values import Appended, BatchOpen, Page, Resume
 from fillbook.marks.series import Mark, MarkStore
@@ -86,6 +88,21 @@ class JournalThread:
         """Keep prices beside the book."""
         if marks:
             await self._do(lambda _, store: store.put(marks))
+
+    async def seq(self) -> int:
+        """Return the newest row of the book, everything asked for before this included."""
+        return await self._do(lambda journal, _: journal.head().seq)
+
+    async def retract(self, batch_id: str, reason: str) -> None:
+        """Undo a batch."""
+        await self._do(lambda journal, _: journal.retract(batch_id, reason, self._clock()))
+
+    async def last_price(
+        self, venue: str, instrument: str, since_ns: int, until_ns: int
+    ) -> Decimal | None:
+        """Return the last price in [since, until), None where nobody saw one."""
+        seen = await self._do(lambda _, store: store.series(venue, instrument, since_ns, until_ns))
+        return from_scaled(int(seen.px[-1]), seen.scale) if len(seen.px) else None
 
     async def _do(self, work: Callable[[Journal, MarkStore], Result]) -> Result:
         """Run `work` in the thread; waits for room in the queue without blocking the loop."""

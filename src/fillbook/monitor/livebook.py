@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fillbook.analysis.keys import book_findings
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import BookView
+from fillbook.facts.finding import Finding
 from fillbook.ground.errors import BookError
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
@@ -31,7 +32,8 @@ class LiveBook:
     """Follows the journal in a thread; `told(view, is_new)` is called there after every look.
 
     `nudge` says that there may be news. A look that finds none tells the same view again. `fault`
-    is what stopped it: a book that cannot be read is not guessed at. `problem` is why the newest
+    is what stopped it: a book that cannot be read is not guessed at. `found` are findings from
+    outside the book that belong to every view. `problem` is why the newest
     state cannot be folded; it is tried again.
     """
 
@@ -42,12 +44,14 @@ class LiveBook:
         settings: Settings,
         told: Callable[[BookView, bool], None],
         every_s: float = SECOND,
+        found: Callable[[], Sequence[Finding]] = tuple,
     ) -> None:
         self._book = book
         self._marks = marks
         self._settings = settings
         self._told = told
         self._every_s = every_s
+        self._found = found
         self._news = threading.Event()
         self._stop = threading.Event()
         self._first = threading.Event()
@@ -55,7 +59,7 @@ class LiveBook:
         self.view: BookView | None = None
         self.fault: Exception | None = None
         self.problem: Exception | None = None
-        self._state: tuple[int, str, str] | None = None
+        self._state: tuple[int, str, str, tuple[Finding, ...]] | None = None
         self._following = self._fresh()
 
     def start(self) -> None:
@@ -110,12 +114,17 @@ class LiveBook:
 
     def _look(self, journal: Journal, marks: MarkStore) -> None:
         ledger = self._following.refresh(journal)
-        known, self._state = self._state, (ledger.seq, ledger.head, marks.version())
+        known, self._state = self._state, self._state_of(ledger, marks)
         is_new = self.view is None or self._state != known
         if is_new:
             self.view = self._view_of(ledger, journal, marks)
         assert self.view is not None
         self._told(self.view, is_new)
+
+    def _state_of(
+        self, ledger: Ledger, marks: MarkStore
+    ) -> tuple[int, str, str, tuple[Finding, ...]]:
+        return ledger.seq, ledger.head, marks.version(), tuple(self._found())
 
     def _stumble(self, fault: Exception) -> None:
         """Remember why the book cannot be folded now, and begin anew at the next look."""
@@ -133,7 +142,7 @@ class LiveBook:
             lambda: ledger,
             Valuer(marks, self._settings.marks.max_age_ns),
             self._settings,
-            book_findings(journal),
+            [*book_findings(journal), *(self._state[3] if self._state else ())],
             seq=ledger.seq,
             head=ledger.head,
         )

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
+from fillbook.analysis.checked import Check
+from fillbook.analysis.view import BookView
 from fillbook.facts.finding import Finding
 from fillbook.ground.clock import MINUTE_NS, SECOND_NS
 from fillbook.ground.live_settings import AttachSettings
 from fillbook.monitor.keywatch import KeyWatch
+from fillbook.monitor.reconciler import Fresh, Reconciler, Statement
+from fillbook.monitor.rounds import AT_ONCE, Rounds
 from fillbook.monitor.snapshots import SnapshotBook
+from fillbook.monitor.vanished import Undoing, Vanished, fills_until
 from fillbook.sources.attach import Attached, Tools, attach, open_account, pager_of
 from fillbook.sources.faults import KeyRefusedError, SourceError
 from fillbook.sources.liveness import AccountHealth, AccountState
-from fillbook.sources.pager import Pager
-from fillbook.sources.stream import AttachEstimate, JournalWriter, LiveAccount
+from fillbook.sources.stream import AttachEstimate, LiveAccount
 
 Say = Callable[[str], None]
 
 LOOK_AGAIN_NS = 5 * MINUTE_NS
-OVERDUE_NS = 10 * MINUTE_NS
 RETRY_FIRST_NS = 5 * SECOND_NS
 RETRY_MOST_NS = 5 * MINUTE_NS
 
@@ -34,40 +37,53 @@ class AccountPuller:
     """One [[attach]] entry, from the first question to the last.
 
     Fills are pulled at least every `detect_ns`, positions are looked at every `poll_ns`. `known`
-    returns the instruments an account has in the book; `pulled` is called when there is news.
+    returns the instruments an account has in the book; `pulled` is called when there is news;
+    `fresh` returns a view with everything written so far.
     """
 
     def __init__(
         self,
         settings: AttachSettings,
         tools: Tools,
-        writer: JournalWriter,
+        writer: Undoing,
         *,
         detect_ns: int,
         poll_ns: int,
+        vanished_after_ns: int,
         known: Callable[[str], Collection[str]],
         pulled: Callable[[], None],
         say: Say,
+        fresh: Fresh,
     ) -> None:
         self.account: LiveAccount = open_account(settings, tools)
         self._settings = settings
         self._pace = tools.pace
         self._writer = writer
-        self._detect_ns = detect_ns
         self._poll_ns = poll_ns
         self._known = known
         self._pulled = pulled
         self._say = say
         self._attached: Attached | None = None
-        self._pagers: dict[str, Pager] = {}
-        self._nudged: set[str] = set()
-        self._looked_ticks: dict[str, int] = {}
-        self._wake = asyncio.Event()
+        self._rounds = Rounds(tools.pace, detect_ns, pulled)
         self._state: AccountState = "attaching"
         self._fault: str | None = None
         self._snapshots = SnapshotBook(self.account, writer)
         self._key = KeyWatch(self.account, settings, writer, tools.pace)
         self._last_poll_ns: int | None = None
+        self._fresh = fresh
+        self._polled = asyncio.Event()
+        self._vanished = Vanished(
+            self.account,
+            writer,
+            lambda product: fills_until(self._rounds.pagers.values(), product),
+            lambda product: self._rounds.backfill(("fills",), product, deep=True),
+            fresh,
+            vanished_after_ns,
+            say,
+        )
+        self._reconciler = Reconciler(
+            self.account.label, fresh, self._rounds.backfill, self.account.venue_now_ns, say
+        )
 
     @property
     def health(self) -> AccountHealth:
@@ -78,7 +94,7 @@ class AccountPuller:
             label=self.account.label,
             state=self._state,
             fault=self._fault,
-            streams=tuple(pager.health for pager in self._pagers.values()),
+            streams=tuple(pager.health for pager in self._rounds.pagers.values()),
             usage=tuple(self.account.usage()),
             open_positions=len(self._snapshots.open_positions),
             position_calls=self._snapshots.calls,
@@ -87,23 +103,25 @@ class AccountPuller:
         )
 
     def _overdue(self) -> tuple[str, ...]:
-        states = {pager.health.state for pager in self._pagers.values()}
-        if self._state != "running" or "catching up" in states:
+        if self._state != "running" or self._rounds.is_catching_up:
             return ()
-        late_ticks = self._pace.ticks_ns() - OVERDUE_NS
-        return tuple(name for name, pager in self._pagers.items() if pager.due_ns < late_ticks)
+        return self._rounds.overdue()
 
     @property
     def is_caught_up(self) -> bool:
         """Say whether nothing more of the past is on its way: all is pulled, or nothing can be."""
         if self._state != "running":
             return self._state != "attaching"
-        states = [pager.health.state for pager in self._pagers.values()]
-        return not {"new", "catching up"}.intersection(states)
+        return not self._rounds.is_arriving
 
     def findings(self) -> list[Finding]:
         """Return what a person should know about this source now."""
         return [*self._key.findings(), *self.account.findings()]
+
+    @property
+    def differences(self) -> Sequence[Finding]:
+        """Return where the book lastingly differs from what the venue states."""
+        return self._reconciler.findings
 
     async def run(self) -> None:
         """Attach, then keep the account up to date until cancelled."""
@@ -112,7 +130,8 @@ class AccountPuller:
             if self._attached is None:
                 return
             async with asyncio.TaskGroup() as group:
-                for work in (self._pull_for_ever, self._listen, self._poll, self._look_around):
+                pulls = [self._rounds.work] * AT_ONCE
+                for work in (*pulls, self._listen, self._poll, self._look_around, self._reconcile):
                     group.create_task(work())
         except* KeyRefusedError:
             self._say(f"✗ {self.account.label}: nothing more is asked with this key")
@@ -142,10 +161,11 @@ class AccountPuller:
                     self._say(f"✗ {self.account.label}: {fault}")
                 await self._pace.rest(wait_ns)
                 wait_ns = min(2 * wait_ns, RETRY_MOST_NS)
-        for pager in self._attached.pagers:
-            self._pagers[pager.stream.name] = pager
+        self._rounds.add(self._attached.pagers)
         self._state, self._fault = "running", None
-        self._say(f"✓ {self.account.label}: attached, {len(self._pagers)} streams, read-only")
+        self._say(
+            f"✓ {self.account.label}: attached, {len(self._rounds.pagers)} streams, read-only"
+        )
         self._key.take(self._attached.verdict)
         if warning := self._key.warning():
             self._say(f"! {self.account.label}: {warning}")
@@ -167,52 +187,12 @@ class AccountPuller:
     def _wait_out(self, fault: SourceError) -> None:
         self._state, self._fault = "waiting", fault.what
 
-    # -- the four things that go on --------------------------------------------------------
-
-    async def _pull_for_ever(self) -> None:
-        while True:
-            now = self._pace.ticks_ns()
-            due = [
-                pager
-                for name, pager in self._pagers.items()
-                if name in self._nudged or self._due_ticks(pager) <= now
-            ]
-            for pager in sorted(due, key=lambda p: p.stream.name not in self._nudged):
-                self._nudged.discard(pager.stream.name)
-                brought = await pager.pull(background=pager.health.state == "new")
-                self._looked_ticks[pager.stream.name] = self._pace.ticks_ns()
-                if brought.new:
-                    self._pulled()
-            if not due:
-                await self._sleep_until_due()
-
-    def _due_ticks(self, pager: Pager) -> int:
-        """Return when to pull a stream; one with fills not later than new trades are looked for.
-
-        A stream that failed waits as long as its pager says.
-        """
-        if "fills" not in pager.stream.components or pager.health.state != "running":
-            return pager.due_ns
-        looked_ticks = self._looked_ticks.get(pager.stream.name, 0)
-        return min(pager.due_ns, looked_ticks + self._detect_ns)
-
-    async def _sleep_until_due(self) -> None:
-        next_due = min((self._due_ticks(pager) for pager in self._pagers.values()), default=0)
-        wait_ns = max(SECOND_NS // 20, next_due - self._pace.ticks_ns())
-        resting = asyncio.ensure_future(self._pace.rest(min(wait_ns, MINUTE_NS)))
-        waking = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait({resting, waking}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            resting.cancel()
-            waking.cancel()
-        self._wake.clear()
+    # -- what goes on ----------------------------------------------------------------------
 
     async def _listen(self) -> None:
         async with contextlib.aclosing(self.account.trigger()) as nudges:  # type: ignore[type-var]
             async for nudge in nudges:
-                self._nudged.update(nudge.streams or self._pagers)
-                self._wake.set()
+                self._rounds.nudge(nudge.streams)
 
     async def _poll(self) -> None:
         while True:
@@ -224,9 +204,47 @@ class AccountPuller:
                 self._last_poll_ns = self._pace.now_ns()
                 self._state, self._fault = "running", None
                 self._pulled()
+                self._polled.set()
             except SourceError as fault:
                 self._wait_out(fault)
             await self._pace.rest(self._poll_ns)
+
+    async def _reconcile(self) -> None:
+        """Compare the positions with every statement of them, once all history is here."""
+        while True:
+            await self._polled.wait()
+            self._polled.clear()
+            said_ns = self._snapshots.asked_ns
+            if said_ns is None or not self.is_caught_up:
+                continue
+            said = Statement(said_ns, tuple(self._snapshots.open_positions))
+            view = await self._fresh()
+            await self._reconciler.compare(view, self.account.venue, self.account.account, said)
+            await self._vanished.look(await self._fresh(), said.reports, said_ns)
+
+    async def look_back(self, checks: Sequence[Check]) -> bool:
+        """Pull days back for differences not seen before; says whether there were any."""
+        if self._state != "running" or not self.is_caught_up:
+            return False
+        return await self._reconciler.look_back(self._mine(checks))
+
+    def settle(self, checks: Sequence[Check], view: BookView) -> None:
+        """Take what still differs for lasting, and what agrees by now for resolved.
+
+        Positions traded since they were last stated are put into the book with the next look.
+        """
+        self._reconciler.settle(self._mine(checks))
+        mine = (self.account.venue, self.account.account)
+        for group in view.ledger.groups:
+            key, is_coins = group.columns.key, group.columns.contract.contract == "spot"
+            if (key.venue, key.account) == mine and not is_coins and len(group):
+                said_ns = self._snapshots.said_ns(key.instrument, key.position_side)
+                if int(group.columns.ts_ns[-1]) > said_ns:
+                    self._snapshots.say_again(key.instrument, key.position_side)
+
+    def _mine(self, checks: Sequence[Check]) -> list[Check]:
+        mine = (self.account.venue, self.account.account)
+        return [check for check in checks if (check.venue, check.account) == mine]
 
     async def _look_around(self) -> None:
         """Find streams of instruments traded for the first time; look at the key once a day."""
@@ -245,6 +263,5 @@ class AccountPuller:
     async def _discover(self) -> None:
         known = (*self._known(self.account.account), *self._settings.symbols)
         for stream in await self.account.discover(known, self._pace.now_ns()):
-            if stream.name not in self._pagers:
-                self._pagers[stream.name] = pager_of(self.account, stream, self._writer, self._pace)
-                self._wake.set()
+            if stream.name not in self._rounds.pagers:
+                self._rounds.add([pager_of(self.account, stream, self._writer, self._pace)])

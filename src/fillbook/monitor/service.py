@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from fillbook.analysis.view import BookView
+from fillbook.facts.finding import Finding
 from fillbook.ground.clock import SECOND_NS
 from fillbook.ground.errors import BookError, FillbookError
 from fillbook.ground.live_settings import AttachSettings
@@ -23,6 +25,8 @@ from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.marks.series import marks_path
 from fillbook.monitor.app import Doors, Metrics, make_app
+from fillbook.monitor.comparing import Comparing
+from fillbook.monitor.fullcheck import FullCheck
 from fillbook.monitor.health import reasons_of
 from fillbook.monitor.journaling import JournalThread
 from fillbook.monitor.livebook import LiveBook
@@ -40,6 +44,7 @@ from fillbook.sources.source import Rejected
 Say = Callable[[str], None]
 
 _LOOK_NS = 2 * SECOND_NS
+_FOLD_LOOK_NS = SECOND_NS // 5
 _TRY_AGAIN_NS = 30 * SECOND_NS
 # Together less than the 10 seconds in which a monitor has stopped.
 _ACCOUNTS_WITHIN_S = 2.0
@@ -74,8 +79,17 @@ class Monitor:
         self.watch = Watch(
             folder / monitor.log_dir, clock, self._is_caught_up, say, monitor.max_concurrent_trades
         )
-        self._live = LiveBook(book, marks_path(book), settings, self.watch.look)
+        self._live = LiveBook(
+            book, marks_path(book), settings, self.watch.look, found=self._differences
+        )
         self._accounts = [self._account_of(attach) for attach in settings.attach]
+        self._comparing = Comparing(
+            FullCheck(book, marks_path(book), settings),
+            lambda: self._accounts,
+            self._fresh,
+            self._is_caught_up,
+            self._pace,
+        )
         self._intake = Intake(self.journal, self._labels, self._live.nudge)
         self._watched = [folder / Path(name).expanduser() for name in monitor.watched_files]
         self._failed: dict[int, str] = {}
@@ -118,7 +132,12 @@ class Monitor:
 
     def _works(self) -> list[Coroutine[Any, Any, None]]:
         kept = [self._keep(nth) for nth in range(len(self._accounts))]
-        return [self._watch_over(), *kept, *(self._follow(path) for path in self._watched)]
+        return [
+            self._watch_over(),
+            self._comparing.run(),
+            *kept,
+            *(self._follow(path) for path in self._watched),
+        ]
 
     def _greet(self, url: str) -> None:
         monitor = self._settings.monitor
@@ -203,10 +222,25 @@ class Monitor:
             self.journal,
             detect_ns=self._settings.monitor.detection_interval_ns,
             poll_ns=self._settings.monitor.poll_interval_ns,
+            vanished_after_ns=self._settings.monitor.vanished_after_ns,
             known=self._known,
             pulled=self._live.nudge,
             say=self._say,
+            fresh=self._fresh,
         )
+
+    async def _fresh(self) -> BookView:
+        """Return a view in which everything written so far is folded."""
+        seq = await self.journal.seq()
+        while True:
+            self._live.nudge()
+            view = self._live.view
+            if view is not None and view.seq >= seq:
+                return view
+            await self._pace.rest(_FOLD_LOOK_NS)
+
+    def _differences(self) -> list[Finding]:
+        return [found for account in self._accounts for found in account.differences]
 
     def _known(self, account: str) -> Collection[str]:
         """Return the instruments that an account has in the book."""

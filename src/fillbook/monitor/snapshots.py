@@ -12,7 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from fillbook.facts.identity import key_of
-from fillbook.facts.model import Claim, Report
+from fillbook.facts.model import Claim, PositionSide, Report
 from fillbook.journal.values import BatchOpen, Page
 from fillbook.marks.series import Mark
 from fillbook.sources.drafting import Drafting
@@ -20,7 +20,7 @@ from fillbook.sources.source import RANK_API
 from fillbook.sources.stream import JournalWriter, LiveAccount, Snapshot
 from fillbook.sources.streambook import batch_id_of
 
-Place = tuple[str, str | None, str]
+Place = tuple[str, str | None, PositionSide]
 
 
 class SnapshotBook:
@@ -32,19 +32,23 @@ class SnapshotBook:
         self._drafting = Drafting()
         self._seen: dict[Place, Report] = {}
         self._opened = False
+        self._again: set[Place] = set()
         self.open_positions: list[Report] = []
+        self.asked_ns: int | None = None
         self.calls = 0
 
     async def look(self, now_ns: int) -> list[Report]:
         """Ask the venue once, keep marks and changes, and return the open positions."""
         snapshot = await self._account.positions(now_ns)
         self.calls += 1
+        self.asked_ns = snapshot.asked_ns
         claims, marks, _ = self._drafting.claims(snapshot.rows)
         reports = [claim.fact for claim in claims if isinstance(claim.fact, Report)]
         self.open_positions = [
             report for report in reports if report.what == "position" and report.qty
         ]
         await self._writer.put_marks([*snapshot.marks, *marks, *_marks_of(reports)])
+        said_again = set(self._again)
         changed = [claim for claim in claims if self._is_news(claim)]
         flat = [self._flat(place, snapshot) for place in self._gone(reports)]
         if changed or flat:
@@ -52,13 +56,36 @@ class SnapshotBook:
             for claim in (*changed, *flat):
                 if isinstance(claim.fact, Report):
                     self._seen[_place(claim.fact)] = claim.fact
+        self._again -= said_again
         return self.open_positions
+
+    def say_again(self, instrument: str, position_side: PositionSide) -> None:
+        """Let the next look put this position into the book though it has not changed."""
+        place: Place = ("position", instrument, position_side)
+        if place not in self._seen:
+            account = self._account
+            self._seen[place] = Report(
+                venue=account.venue,
+                account=account.account,
+                ts_ns=0,
+                what="position",
+                instrument=instrument,
+                position_side=position_side,
+            )
+        self._again.add(place)
+
+    def said_ns(self, instrument: str, position_side: PositionSide) -> int:
+        """Return of when the last statement of a position in the book is, 0 for none."""
+        last = self._seen.get(("position", instrument, position_side))
+        return 0 if last is None else last.ts_ns
 
     def _is_news(self, claim: Claim) -> bool:
         report = claim.fact
         if not isinstance(report, Report):
             return True
         last = self._seen.get(_place(report))
+        if _place(report) in self._again:
+            return True
         # Marks move all the time; a statement is news when the quantity or the equity changed.
         return last is None or (last.qty, last.amount) != (report.qty, report.amount)
 
@@ -67,7 +94,8 @@ class SnapshotBook:
         return [
             place
             for place, last in self._seen.items()
-            if last.what == "position" and last.qty and place not in present
+            if last.what == "position" and place not in present
+            if last.qty or place in self._again
         ]
 
     def _flat(self, place: Place, snapshot: Snapshot) -> Claim:

@@ -15,12 +15,15 @@ import msgspec
 from fillbook.analysis.answers import CurrencyTotals, Ladder
 from fillbook.analysis.daily import DailyRecord
 from fillbook.analysis.digest import Summary
+from fillbook.analysis.reconciling import DIFFERENCES
 from fillbook.ground.clock import SECOND_NS
 from fillbook.ground.exact import MONEY_ONE
 from fillbook.sources.liveness import AccountHealth, MonitorHealth
 
 Number = int | float | Fraction | Decimal
 _HEAD_DIGITS = 12
+# Money that the venue tells otherwise; results are realised, so no mark moves them.
+_DRIFT = frozenset({"venue-disagrees", "commission-disagrees", "result-disagrees"})
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -128,14 +131,16 @@ def _of_findings(summary: Summary) -> Iterator[Sample]:
         yield Sample("findings", (severity,), severities[severity])
     gaps = Counter(found.account for found in summary.findings if found.code == "gap")
     keys = Counter(found.account for found in summary.findings if found.code == "key-can-trade")
+    differ = Counter(found.account for found in summary.findings if found.code in DIFFERENCES)
     drift: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for found in summary.findings:
-        if found.code == "venue-disagrees" and found.account and found.currency:
+        if found.code in _DRIFT and found.account and found.currency:
             drift[found.account, found.currency] += abs(Decimal(found.amount or 0))
     places = sorted({(record.account, record.currency) for record in summary.records})
     accounts = {account for account, _ in places}
     for account in sorted(accounts):
         yield Sample("gaps", (account,), gaps[account])
+        yield Sample("reconciliation_differences", (account,), differ[account])
     for account in sorted(accounts | {account for account in keys if account}):
         yield Sample("key_can_trade", (account,), keys[account])
     for place in places:

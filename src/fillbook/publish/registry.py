@@ -111,7 +111,13 @@ _WHY = (
         "reconciliation_drift",
         _MONEY,
         _BOTH,
-        "Realised PnL by fills against the venue's, where they differ; absolute, 0 if nowhere.",
+        "Results and fees by fills against the venue's, where they differ; absolute, 0 if nowhere.",
+    ),
+    _gauge(
+        "reconciliation_differences",
+        "differences",
+        ("account",),
+        "Where the book differs from what the venue states though it was pulled again.",
     ),
 )
 

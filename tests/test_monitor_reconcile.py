@@ -1,0 +1,144 @@
+"""The running monitor against venues that withhold and alter rows: it asks back before it tells."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from urllib.request import urlopen
+
+import msgspec
+
+from cli_run import fillbook
+from fillbook.ground.clock import MINUTE_NS
+from fillbook.sim.cast import HEDGE, SWING
+from fillbook.sim.executions import SimFill
+from fillbook.sim.venues.base import VenueServer
+from fillbook.sim.venues.binance_rows import fill_key
+from monitor_runs import Running, configure, rows_of, running, venue_of, waited
+from test_binance_monitor import configure as configure_binance
+from test_binance_monitor import venue_of as binance_of
+
+
+class Withheld(dict[str, object]):
+    """Alterations of a venue's rows: executions after an instant are not shown."""
+
+    def __init__(self, since_ms: int) -> None:
+        super().__init__({"-": None})
+        self.since_ms = since_ms
+
+    def get(self, key: str, row: object = None) -> object:  # type: ignore[override]
+        """Return the row, None for one that is withheld."""
+        return None if isinstance(row, SimFill) and row.ts_ms > self.since_ms else row
+
+
+def withhold(venue: VenueServer, account: str) -> list[SimFill]:
+    """Withhold executions from now on, and let time pass until there are some; return them."""
+    world = venue.world
+    before = len(world.fills(account))
+    venue.pages.altered = Withheld(world.now_ms)  # type: ignore[attr-defined]
+    for _ in range(24 * 60):
+        venue.clock.step(MINUTE_NS)
+        venue.settle()
+        if len(world.fills(account)) > before:
+            return world.fills(account)[before:]
+    raise AssertionError("nothing was traded in a day")
+
+
+def ids_in(folder: Path) -> set[str]:
+    return {str(row["fill_id"]) for row in rows_of(folder, "fills", "--limit", "0")}
+
+
+def asked_again(venue: VenueServer, *reads: str) -> None:
+    """Wait until each of these has been read twice more: once may have begun before this."""
+    before = {read: venue.counted()[read] for read in reads}
+    waited(
+        f"{reads} are read again",
+        lambda: all(venue.counted()[read] >= before[read] + 2 for read in reads),
+    )
+
+
+def metric(monitor: Running, name: str) -> float | None:
+    with urlopen(f"{monitor.url}/metrics", timeout=5) as answer:
+        found = re.search(rf"^fillbook_{name}\{{.*\}} (\S+)", answer.read().decode(), re.M)
+    return None if found is None else float(found[1])
+
+
+def signed(fill: SimFill) -> Decimal:
+    return fill.qty if fill.side == "buy" else -fill.qty
+
+
+def test_fills_that_come_late_are_found_days_back_and_nothing_is_alarmed(tmp_path: Path) -> None:
+    with binance_of(7) as venue:
+        configure_binance(tmp_path, venue)
+        with running(tmp_path) as monitor:
+            monitor.heard("✓ hedge: attached")
+            waited("the history", lambda: len(ids_in(tmp_path)) == len(venue.world.fills(HEDGE)))
+            late = withhold(venue, HEDGE)
+            # Further than any pull looks back that is not deep.
+            venue.clock.step(20 * MINUTE_NS)
+            venue.settle()
+            asked_again(venue, "GET userTrades", "GET positionRisk")
+            venue.pages.altered = {}
+            asked_again(venue, "GET userTrades", "GET positionRisk")
+            first = {str(fill.fill_id) for fill in late}
+            assert not first & ids_in(tmp_path), "too early for this test to show anything"
+            venue.clock.step(11 * MINUTE_NS)
+            venue.settle()
+            monitor.heard("✓ hedge: ")
+            waited("all fills", lambda: first <= ids_in(tmp_path))
+            assert any("fills came late and were found" in line for line in monitor.lines)
+            assert not monitor.says("! hedge")
+            waited("no difference", lambda: metric(monitor, "reconciliation_differences") == 0)
+
+
+def test_a_fill_that_never_comes_is_told_with_its_amount_until_it_does(tmp_path: Path) -> None:
+    with venue_of(7) as venue:
+        configure(tmp_path, venue)
+        with running(tmp_path) as monitor:
+            monitor.heard("✓ swing: attached")
+            waited("the history", lambda: len(ids_in(tmp_path)) == len(venue.world.fills(SWING)))
+            lost = withhold(venue, SWING)
+            asked_again(venue, "clearinghouseState", "userFillsByTime")
+            # Minutes late would be normal; nothing is told yet.
+            assert not monitor.says("! swing")
+            venue.clock.step(11 * MINUTE_NS)
+            venue.settle()
+            (told, *_) = monitor.heard("! swing: position of")
+            coin = told.split("position of ")[1].split()[0]
+            missing = sum(signed(fill) for fill in lost if fill.market.symbol == coin)
+            assert f"differs from the venue's by {-missing.normalize():f} {coin};" in told
+            waited("the metric", lambda: metric(monitor, "reconciliation_differences"))
+            by_hand = fillbook(tmp_path, "reconcile", "--json").json
+            assert by_hand["seq"] > 0
+
+            venue.pages.altered = {}
+            venue.clock.step(61 * MINUTE_NS)
+            venue.settle()
+            monitor.heard(f"✓ swing: position of {coin} agrees with the venue's again")
+            waited("no difference", lambda: metric(monitor, "reconciliation_differences") == 0)
+
+
+def test_a_wrong_fee_is_told_after_the_first_look_at_the_whole_book(tmp_path: Path) -> None:
+    with binance_of(7) as venue:
+        wrong = venue.world.fills(HEDGE)[-3]
+        dearer = msgspec.structs.replace(wrong, fee=wrong.fee + Decimal("0.5"))
+        venue.pages.altered[f"trades:{HEDGE}:{fill_key(wrong)}"] = dearer
+        venue.clock.step(30 * MINUTE_NS)
+        venue.settle()
+        configure_binance(tmp_path, venue)
+        with running(tmp_path) as monitor:
+            (told,) = monitor.heard("! hedge: commission of")
+            symbol = wrong.market.symbol
+            assert f"commission of {symbol} differs from the venue's by 0.5 USDC" in told
+            drift = 'reconciliation_drift{account="hedge-bot",currency="USDC"}'
+            waited("the drift", lambda: metric_is(monitor, drift, 0.5))
+        shown = fillbook(tmp_path, "reconcile", "--instrument", symbol)
+        assert shown.status == 1
+        assert f"named: {wrong.fill_id}" in shown.out
+
+
+def metric_is(monitor: Running, series: str, value: float) -> bool:
+    with urlopen(f"{monitor.url}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    return f"fillbook_{series} {value}" in text
