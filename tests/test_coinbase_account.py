@@ -292,7 +292,7 @@ def test_what_the_first_pull_takes_is_said_before_it() -> None:
     async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
         await account.identify()
         few = await account.estimate(pace.now_ns())
-        assert few.exact and few.asks == few.weight == 9 + 2 * 13
+        assert few.exact and few.asks == few.weight == 9 + 2 * 4
         assert any("Coinbase Pro" in line for line in few.beyond)
         assert any(line.startswith("funding") for line in few.beyond)
         venue.replies["orders/historical/fills"] = {"fills": [], "cursor": "1149"}

@@ -3,7 +3,8 @@
 A history is read in stretches of time, each a chain of pages behind the venue's own cursor, which
 tells nothing and holds only while every other parameter stays the same. Pages may come newest
 first, so a stretch is complete when its chain has ended, and no sooner: what was visible when the
-first page was asked for is then all there. An interrupted chain is begun anew.
+first page was asked for is then all there. A chain that an earlier run left is taken up once;
+where the venue has forgotten its cursor, it is begun anew.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from fillbook.sources.stream import Answer, Ask, PulledPage, PulledRow
 
 # No fill of this venue is older.
 OLDEST_NS = parse_ns("2015-01-01T00:00:00Z")
-LONGEST_NS = 366 * DAY_NS
+LONGEST_NS = 4 * 366 * DAY_NS
+# Rows that appeared meanwhile in front of an older chain could be too old for the daily look back.
+_TAKEN_UP_NS = DAY_NS
 # Late rows are looked for so far back with every pull, and once a day.
 OVERLAP_NS = 15 * MINUTE_NS
 DEEP_NS = 7 * DAY_NS
@@ -66,12 +69,12 @@ def read_place(text: str) -> Place:
     return msgspec.json.decode(text, type=Place)
 
 
-def begin_chain(last_ns: int | None, now_ns: int, overlap_ns: int, open_ns: int | None) -> Place:
+def begin_chain(last_ns: int | None, now_ns: int, overlap_ns: int) -> Place:
     """Return the first place of a round that re-reads `overlap_ns` and ends at `now_ns`."""
     from_ns = OLDEST_NS if last_ns is None else max(OLDEST_NS, last_ns - overlap_ns)
     until_ns = max(from_ns, now_ns + AHEAD_NS)
     end_ns = min(until_ns, from_ns + LONGEST_NS)
-    return Place(from_ns=from_ns, until_ns=until_ns, end_ns=end_ns, open_ns=open_ns)
+    return Place(from_ns=from_ns, until_ns=until_ns, end_ns=end_ns)
 
 
 class HistoryStream:
@@ -102,11 +105,17 @@ class HistoryStream:
         self._account = account
         self._note = note
         self._page_rows = page_rows
+        self._has_begun = False
 
     def begin(self, cursor: str | None, now_ns: int, overlap_ns: int) -> str:
         """Return the first cursor of a round; ValueError for a cursor of unknown form."""
-        last_ns = None if cursor is None else read_place(cursor).from_ns
-        return begin_chain(last_ns, now_ns, overlap_ns, None).text()
+        is_first, self._has_begun = not self._has_begun, True
+        if cursor is None:
+            return begin_chain(None, now_ns, overlap_ns).text()
+        last = read_place(cursor)
+        if is_first and last.asked_ns is not None and now_ns - last.asked_ns < _TAKEN_UP_NS:
+            return cursor
+        return self._begun(last, now_ns, overlap_ns).text()
 
     def ask(self, cursor: str, now_ns: int) -> Ask:
         """Return the read of the page behind the cursor."""
@@ -180,6 +189,9 @@ class HistoryStream:
                 pulled.append(PulledRow(raw=raw, drafts=drafts))
                 cells.append(row)
         return tuple(pulled), cells
+
+    def _begun(self, last: Place, now_ns: int, overlap_ns: int) -> Place:
+        return begin_chain(last.from_ns, now_ns, overlap_ns)
 
     def _told(self, answer: Answer) -> tuple[list[msgspec.Raw], str]:
         """Return the rows of an answer, and the cursor behind them ("" at the end)."""
@@ -256,24 +268,18 @@ class OrdersStream(HistoryStream):
             page_rows=page_rows,
         )
 
-    def begin(self, cursor: str | None, now_ns: int, overlap_ns: int) -> str:
-        """Return the first cursor of a round: from the oldest open order on, within a week.
-
-        The daily round goes back to it however old it is.
-        """
-        if cursor is None:
-            return super().begin(None, now_ns, overlap_ns)
-        last = read_place(cursor)
+    def _begun(self, last: Place, now_ns: int, overlap_ns: int) -> Place:
+        """Begin at the oldest open order, within a week; the daily round however old it is."""
         reach_ns = overlap_ns
         if last.open_ns is not None:
             back_ns = last.from_ns - last.open_ns
             if overlap_ns < self.deep_ns:
                 back_ns = min(back_ns, self.deep_ns)
             reach_ns = max(overlap_ns, back_ns)
-        place = begin_chain(last.from_ns, now_ns, reach_ns, None)
+        place = begin_chain(last.from_ns, now_ns, reach_ns)
         if last.open_ns is not None and last.open_ns < place.from_ns:
             place = msgspec.structs.replace(place, open_ns=last.open_ns)
-        return place.text()
+        return place
 
     def _told(self, answer: Answer) -> tuple[list[msgspec.Raw], str]:
         told = answered(answer, _Orders)
