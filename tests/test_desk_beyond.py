@@ -15,10 +15,11 @@ import pytest
 
 from cli_run import fillbook
 from fillbook.analysis.digest import Summary, digest
-from fillbook.analysis.summary import load, performance, trades
+from fillbook.analysis.summary import fills, load, performance, trades
 from fillbook.analysis.view import BookView, Query
 from fillbook.desks.telemetry_metrics import MetricsPage
 from fillbook.desks.trade_monitor import TradeMonitor
+from fillbook.desks.trade_outcomes import exits_of
 from fillbook.facts.identity import key_of
 from fillbook.facts.model import AnyFact, Batch, Claim, Coverage, Decision, Fill
 from fillbook.ground.clock import DAY_NS, HOUR_NS, parse_ns
@@ -130,7 +131,7 @@ def test_b16_decisions_are_linked_with_the_price_they_saw(watched: Watched) -> N
     assert Decimal(ladder.delay) + Decimal(ladder.drift) + Decimal(ladder.spread) == 1
 
 
-def test_b16_the_venues_own_fills_replace_the_inferred_ones(watched: Watched) -> None:
+def test_b16_b27_the_venues_own_fills_replace_the_inferred_ones(watched: Watched) -> None:
     watched.show(long("100"))
     watched.show(long("109.5"))
     watched.show()
@@ -156,6 +157,8 @@ def test_b16_the_venues_own_fills_replace_the_inferred_ones(watched: Watched) ->
     (row,) = watched.trades()
     assert (row.entry_price, row.exit_price) == ("100.25", "109.75")
     assert (row.realized_pnl, row.net, row.approximate) == ("9.5", "9.29", False)
+    (left,) = exits_of(row, watched.ask(lambda view: fills(view, Query())))
+    assert (left.price, left.realized, left.source) == ("109.75", "9.5", "order:explicit")
 
 
 def test_b16_several_platforms_in_one_answer(watched: Watched) -> None:

@@ -7,7 +7,8 @@ import csv
 import json
 import logging
 import re
-import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import Enum
@@ -26,12 +27,15 @@ from fillbook.desks.telemetry import (
 )
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, iso, parse_ns
 from fillbook.ground.errors import InputError, UsageError
+from fillbook.ground.live_settings import MetricsSettings
+from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal, verify_book
 from fillbook.sources.files.registry import reparse
 
 T0 = parse_ns("2026-01-01T00:00:00Z")
 DAY = "2026-01-01"
 MILLISECOND = 1_000_000
+NO_PREFIX = MetricsSettings(prefix="")
 
 
 def shown(*figures: Any) -> tuple[Any, ...]:
@@ -219,11 +223,16 @@ def test_a04_the_mean_of_all_entry_samples(desk: PerformanceTelemetry) -> None:
     assert desk.trade_summary().avg_entry_slippage_bps == pytest.approx(10.0)
 
 
-def test_a05_v07_a_long_exit_below_its_expected_price_costs(desk: PerformanceTelemetry) -> None:
+def test_a05_v07_the_mean_of_all_exit_samples_positive_is_cost(desk: PerformanceTelemetry) -> None:
     trip(desk, "t1", "90", "99.90", expected_exit_price="100.00")
     told = desk.trade_summary()
     assert told.avg_exit_slippage_bps == pytest.approx(10.0)
     assert told.avg_entry_slippage_bps is None
+    trip(desk, "t2", "90", "100.02", expected_exit_price="100.00")
+    trip(desk, "t3", "90", "100.05", side="SHORT", expected_exit_price="100.00")
+    trip(desk, "t4", "90", "100.00")
+    # 10 lost, 2 gained, 5 lost; the fourth exit named no expectation and is no sample.
+    assert desk.trade_summary().avg_exit_slippage_bps == pytest.approx((10 - 2 + 5) / 3)
 
 
 def test_a_price_the_order_expected_joins_the_position_in_any_order(
@@ -277,6 +286,7 @@ def test_a19_v14_holding_hours_and_a_close_nobody_opened(desk: PerformanceTeleme
     desk.on_position_closed(closing)
     (row,) = desk.update_metrics().recent_trades
     assert (row.trade_id, row.holding_duration_hours, row.net) == ("t1", 2.0, "1")
+    assert row.entry_time == "2026-01-01T00:00:00Z"
     unknown = {"trade_id": "t2", "symbol": "BTCUSDT", "side": "LONG", "quantity": 2}
     unknown |= {"exit_price": 105, "realized_pnl": 10, "timestamp": iso(T0 + 3 * HOUR_NS)}
     desk.on_position_closed(unknown)
@@ -312,6 +322,7 @@ def test_a21_every_change_of_an_order_is_kept(desk: PerformanceTelemetry, tmp_pa
         ("OrderPlaced", "PartialFill", "ORDER_FILLED", "OrderCancelled", "OrderExpired")
     ):
         desk.on_event(order("o1", T0 + late * SECOND_NS, event_type=kind, quantity="2"))
+    desk.on_event(order("o1", T0 + SECOND_NS, event_type="PARTIAL_FILL", quantity="2"))
     desk.close()
     with Journal.open(tmp_path / "logs" / "fillbook.db", readonly=True) as journal:
         kept = [claim.fact for claim in journal.claims(kinds=("order",))]
@@ -466,19 +477,67 @@ def test_a_client_without_income_is_refused_with_what_to_do(tmp_path: Path) -> N
         PerformanceTelemetry(object(), log_dir=tmp_path)
 
 
-def test_a09_simulating_opens_no_socket_and_costs_stay_zero(
-    tmp_path: Path, clock: Clock, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("a socket was opened")
+SIMULATED = """
+import asyncio, json, sys
+from pathlib import Path
+from fillbook.desks.telemetry import PerformanceTelemetry
+from fillbook.ground.clock import DAY_NS, HOUR_NS, iso, parse_ns
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    with PerformanceTelemetry(client, simulate=True, log_dir=tmp_path, clock=clock) as desk:
-        trip(desk, "t1", "100", "110")
-        told = asyncio.run(desk.fetch_costs_from_binance())
-        assert asyncio.run(desk.get_income_history("COMMISSION")) == []
-        assert shown(told.fees_paid, told.total_costs) == (0, 0)
-    assert client.calls == []
+asked = []
+loop = asyncio.new_event_loop()          # its own pair of sockets is not about the outside
+
+def watch(name, arguments):
+    if name.startswith("socket.") and name != "socket.gethostname":
+        asked.append(name)
+
+sys.addaudithook(watch)
+
+class Client:
+    def get_income_history(self, income_type=None):
+        asked.append("the client was asked")
+        return []
+
+now = parse_ns("2026-01-01T23:00:00Z")
+naps = 0
+
+async def sleep(seconds):
+    global now, naps
+    now += int(seconds * 10**9)
+    naps += 1
+    if naps == 30:
+        raise KeyboardInterrupt
+
+telemetry = PerformanceTelemetry(Client(), simulate=True, clock=lambda: now, sleep=sleep)
+about = {"trade_id": "t", "symbol": "BTCUSDT", "side": "LONG", "quantity": 1}
+telemetry.on_position_opened({**about, "entry_price": 100, "timestamp": iso(now)})
+telemetry.on_position_closed({**about, "exit_price": 110, "timestamp": iso(now + 1)})
+try:
+    loop.run_until_complete(telemetry.telemetry_loop())
+except KeyboardInterrupt:
+    pass
+costs = loop.run_until_complete(telemetry.fetch_costs_from_binance())
+rows = loop.run_until_complete(telemetry.get_income_history("COMMISSION"))
+telemetry.close()
+loop.close()
+files = sorted(str(path) for path in Path(".").rglob("daily_summary_*"))
+print(json.dumps([asked, str(costs.fees_paid), str(costs.total_costs), rows, files]))
+"""
+
+
+def test_a09_simulating_opens_no_socket_and_costs_stay_zero(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", SIMULATED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    asked, fees, total, rows, files = json.loads(run.stdout)
+    assert asked == []
+    assert (Decimal(fees), Decimal(total), rows) == (0, 0, [])
+    # The loop ran past midnight, and its files lie under logs/.
+    assert files == [f"logs/daily_summary_{DAY}.{kind}" for kind in ("csv", "json")]
 
 
 # -- trades.csv ----------------------------------------------------------------------------
@@ -775,6 +834,96 @@ def test_a16_metrics_are_served_as_prometheus_text(tmp_path: Path, clock: Clock)
         assert f"fillbook_funding_paid_total{{{label}}} 2.0\n" in text
         assert f"fillbook_trades_closed_total{{{label}}} 1.0\n" in text
         assert f"fillbook_win_rate_pct{{{label}}} 100.0\n" in text
+
+
+SEVENTEEN = {
+    # Four entry orders placed, three filled; the reduce-only one is none.
+    "orders_placed_total": 4.0,
+    "orders_filled_total": 3.0,
+    "fill_rate_pct": 75.0,
+    "avg_entry_slippage_bps": 10.0,
+    "avg_exit_slippage_bps": -20.0,
+    "fees_paid_total": 15.5,
+    "funding_received_total": 3.0,
+    "funding_paid_total": 2.0,
+    "net_funding": 1.0,
+    # +30.16 and -10.16 long ago, +10 and -20 in the week, +7 and -2 since the start.
+    "expectancy_per_trade": 2.5,
+    "profit_factor_session": 3.5,
+    "profit_factor_7d": 17 / 22,
+    "profit_factor_30d": 47.16 / 32.16,
+    "win_rate_pct": 50.0,
+    # Six hours each, two of them together for one; of 20 days and 6 hours from the first event on.
+    "time_in_market_pct": 100 * 35 / (20 * 24 + 6),
+    "avg_holding_time_hours": 6.0,
+    "trades_closed_total": 6.0,
+}
+
+
+def test_a01_to_a13_every_metric_of_the_mission_by_hand(tmp_path: Path) -> None:
+    clock = Clock(T0)
+    before = T0 - 20 * DAY_NS
+    with PerformanceTelemetry(
+        Client(list(V13)), log_dir=tmp_path, clock=clock, settings=Settings(metrics=NO_PREFIX)
+    ) as desk:
+        for number in range(4):
+            desk.on_order_placed(order(f"o{number}", before))
+        for number in range(3):
+            desk.on_order_filled(order(f"o{number}", before + 1))
+        desk.on_order_placed(order("out", before, side="SELL", reduce_only=True))
+        desk.on_order_filled(order("out", before, side="SELL", reduce_only=True))
+        six = 6 * HOUR_NS
+        slipped = {"expected_price": "100", "expected_exit_price": "130"}
+        trip(desk, "t1", "100.10", "130.26", before, six, **slipped)
+        trip(desk, "t2", "100", "89.84", before + six, six)
+        trip(desk, "t3", "100", "110", T0 - 6 * DAY_NS, six)
+        trip(desk, "t4", "100", "80", T0 - 5 * DAY_NS, six)
+        trip(desk, "t5", "100", "107", T0 - 5 * HOUR_NS, six)
+        trip(desk, "t6", "100", "98", T0, six)
+        clock.now = T0 + six
+        asyncio.run(desk.fetch_costs_from_binance())
+        for _ in range(3):
+            desk.update_metrics()
+            text = desk.metrics.exposition()[0].decode()
+            for name, value in SEVENTEEN.items():
+                (shown_value,) = re.findall(rf"^{name}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE)
+                assert float(shown_value) == pytest.approx(value), name
+
+
+@pytest.mark.parametrize(
+    ("summary", "line"),
+    [
+        (
+            DailySummary(
+                DAY,
+                TradeSummary(10, 6, 4, 120, -40),
+                ExecutionSummary(12, 10),
+                CostSummary(5, 2, 3),
+                time_in_market_pct=45.5,
+            ),
+            "trades=10 win_rate=60.0% expectancy=8.00 profit_factor=3.00 fill_rate=83.3% "
+            "avg_slippage_bps=n/a fees=5.00 net_funding=-1.00 time_in_market=45.5%",
+        ),
+        (
+            DailySummary(DAY, TradeSummary(10, 4, 6, 30, -80), ExecutionSummary(20, 16)),
+            "trades=10 win_rate=40.0% expectancy=-5.00 profit_factor=0.38 fill_rate=80.0% "
+            "avg_slippage_bps=n/a fees=0.00 net_funding=0.00 time_in_market=0.0%",
+        ),
+        (
+            DailySummary(DAY, TradeSummary(1, 1, 0, 100, avg_entry_slippage_bps=-5.0)),
+            "trades=1 win_rate=100.0% expectancy=100.00 profit_factor=inf fill_rate=n/a "
+            "avg_slippage_bps=-5.0 fees=0.00 net_funding=0.00 time_in_market=0.0%",
+        ),
+        (
+            DailySummary(DAY, costs=CostSummary(50, 20, 30), time_in_market_pct=100),
+            "trades=0 win_rate=n/a expectancy=n/a profit_factor=n/a fill_rate=n/a "
+            "avg_slippage_bps=n/a fees=50.00 net_funding=-10.00 time_in_market=100.0%",
+        ),
+    ],
+    ids=["v10", "v03", "v04", "v01"],
+)
+def test_the_log_line_to_the_letter(summary: DailySummary, line: str) -> None:
+    assert summary.to_log_line() == f"date={DAY} {line}"
 
 
 def test_the_page_does_what_it_shows(

@@ -35,7 +35,7 @@ from fillbook.marks.series import MarkStore, marks_path
 from fillbook.sources.files.registry import reparse
 
 SECOND = 1_000_000_000
-WAIT_S = 20.0
+WAIT_S = 60.0
 SCHEMA = [
     "trade_id",
     "product_id",
@@ -167,6 +167,25 @@ def test_b01_b02_b15_a_new_position_is_detected_and_tracked(desk: Desk, told: An
         "🔔 New trade detected: BTC-20DEC30_LONG",
         "✅ Started tracking trade: BTC-20DEC30_LONG",
     ]
+
+
+@pytest.mark.parametrize(("detect", "poll"), [(0.01, 3600), (3600, 0.01)])
+def test_b01_b04_a_running_monitor_sees_the_next_position_and_its_end_within_an_interval(
+    tmp_path: Path, detect: float, poll: float
+) -> None:
+    platform = Platform()
+    monitor = TradeMonitor(platform, detect, poll, folder=tmp_path)
+    monitor.start()
+    platform.wait_for(1)
+    platform.rows = [btc()]
+    # The poll that is under way may not have it, the next one has.
+    platform.wait_for(3)
+    assert [row.product_id for row in monitor.active_trades.values()] == ["BTC-20DEC30"]
+    platform.rows = []
+    platform.wait_for(3)
+    assert monitor.active_trades == {}
+    assert [record["final_status"] for record in monitor.get_closed_trades()] == ["completed"]
+    assert monitor.stop()
 
 
 def test_b02_beyond_the_cap_trades_wait_their_turn_and_are_journaled(tmp_path: Path) -> None:
@@ -412,7 +431,7 @@ def test_b13_a_platform_that_hangs_is_not_waited_for_and_not_heard(tmp_path: Pat
     assert [row.final_status for row in Desk(tmp_path).trades()] == ["open"]
 
 
-def test_b13_a_stopped_tracker_says_manual_stop_and_calls_nobody() -> None:
+def test_b06_b13_a_stopped_tracker_says_manual_stop_and_calls_nobody() -> None:
     called: list[Any] = []
     platform = Platform(btc("96000"))
     tracker = TradeTrackerThread("t-1", btc(), platform, called.append, poll_interval=0.01)
@@ -512,12 +531,22 @@ def test_b21_a_limit_is_said_once_and_watching_goes_on(tmp_path: Path, told: Any
     assert [row.final_status for row in desk.trades()] == ["completed", "open"]
 
 
-def test_b22_what_is_open_is_written_whole(desk: Desk) -> None:
-    desk.show(btc())
-    state = json.loads((desk.folder / "open_positions_state.json").read_text())
+def test_b22_what_is_open_is_written_whole_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    clock = Clock()
+    kept = []
+    for _ in range(2):
+        desk = Desk(tmp_path, clock=clock)
+        desk.show(btc(decision_id="d-1"))
+        path = tmp_path / "open_positions_state.json"
+        kept.append(json.loads(path.read_text())["positions"])
+        assert list(tmp_path.glob(".*.part")) == []
+        # What stood there before is replaced as a whole, whatever it was.
+        path.write_text('{"positions": [')
     (row,) = desk.trades()
-    assert [each["trade_id"] for each in state["positions"]] == [row.trade_id]
-    assert list(desk.folder.glob(".*.part")) == []
+    assert kept[0] == kept[1]
+    assert [(each["trade_id"], each["decision_id"]) for each in kept[0]] == [(row.trade_id, "d-1")]
+    desk.show()
+    assert json.loads(path.read_text())["positions"] == []
 
 
 def test_b23_b27_v23_one_outcome_line_with_decimal_text_and_its_price_source(desk: Desk) -> None:

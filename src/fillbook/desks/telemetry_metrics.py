@@ -40,7 +40,7 @@ class MetricsPage:
             yield
             return
         serving = Serving(LOOPBACK, port)
-        serving.start(make_app(Doors(self._health, self.exposition)))
+        serving.start(make_app(Doors(self._health, lambda _: self.exposition())))
         self.url = serving.url
         try:
             yield

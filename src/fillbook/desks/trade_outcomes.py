@@ -17,6 +17,8 @@ from fillbook.ground.clock import SECOND_NS, parse_ns
 from fillbook.ground.exact import plain_text
 from fillbook.sources.observed import exit_source
 
+EXPLICIT = "order:explicit"
+"""Where the price of a fill that was reported, not inferred, comes from."""
 OPEN_STATE = "open_positions_state.json"
 
 
@@ -43,7 +45,7 @@ def exits_of(row: TradeRow, fills: Iterable[FillRow]) -> list[Exit]:
     for fill in fills:
         ts_ns = parse_ns(fill.ts)
         is_mine = ts_ns >= begun_ns and (ended_ns is None or ts_ns <= ended_ns)
-        if fill.position_side != row.side.lower() or not is_mine:
+        if fill.position_side not in ("net", row.side.lower()) or not is_mine:
             continue
         before, held = held, abs(Decimal(fill.position_after))
         if fill.side != closing:
@@ -57,7 +59,7 @@ def exits_of(row: TradeRow, fills: Iterable[FillRow]) -> list[Exit]:
                 price=fill.px if is_priced else None,
                 realized=fill.realized if is_priced else None,
                 fee=fill.fee,
-                source=exit_source(fill.fill_id),
+                source=exit_source(fill.fill_id) or (EXPLICIT if is_priced else None),
             )
         )
     return exits
