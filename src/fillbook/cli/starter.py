@@ -42,6 +42,7 @@ max_age = "1h"                # a price older than this values nothing
 [monitor]
 detection_interval = "30s"    # how often to look for new trades
 poll_interval = "30s"         # how often to pull, and to look at open positions
+vanished_after = "2m"         # a position gone without a fill counts as closed after so long
 # max_concurrent_trades = 2   # at most so many tracked at once, the others wait; unset: no cap
 host = "127.0.0.1"
 port = 9464

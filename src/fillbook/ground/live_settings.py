@@ -50,13 +50,15 @@ class AttachSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class MonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How often the monitor looks, and where it listens and logs.
 
-    Intervals are a count and s, m, h or d. `max_concurrent_trades` caps how many open trades are
-    tracked at once, the others wait; None means no cap. `token_file` (mode 0600) or the
-    environment variable `token_env` hold what bots present to push facts.
+    Intervals are a count and s, m, h or d. A position that the venue no longer states, and that no
+    fill closes, counts as closed after `vanished_after`. `max_concurrent_trades` caps how many
+    open trades are tracked at once, the others wait; None means no cap. `token_file` (mode 0600)
+    or the environment variable `token_env` hold what bots present to push facts.
     """
 
     detection_interval: str = "30s"
     poll_interval: str = "30s"
+    vanished_after: str = "2m"
     max_concurrent_trades: int | None = None
     host: str = "127.0.0.1"
     port: int = 9464
@@ -67,7 +69,8 @@ class MonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     watched_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if age_ns(self.detection_interval) <= 0 or age_ns(self.poll_interval) <= 0:
+        intervals = (self.detection_interval, self.poll_interval, self.vanished_after)
+        if any(age_ns(interval) <= 0 for interval in intervals):
             raise ValueError("an interval is longer than nothing")
         if self.max_concurrent_trades is not None and self.max_concurrent_trades < 1:
             raise ValueError("max_concurrent_trades is at least 1, or left out for no cap")
@@ -87,6 +90,11 @@ class MonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         15000000000
         """
         return age_ns(self.poll_interval)
+
+    @property
+    def vanished_after_ns(self) -> int:
+        """Return how long a position is gone before it counts as closed without fills."""
+        return age_ns(self.vanished_after)
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -20,7 +20,7 @@ from fillbook.monitor.keywatch import KeyWatch
 from fillbook.monitor.reconciler import Fresh, Reconciler, Statement
 from fillbook.monitor.rounds import AT_ONCE, Rounds
 from fillbook.monitor.snapshots import SnapshotBook
-from fillbook.monitor.vanished import Undoing, Vanished, fills_until
+from fillbook.monitor.vanished import FILLS, Undoing, Vanished, fills_until
 from fillbook.sources.attach import Attached, Tools, attach, open_account, pager_of
 from fillbook.sources.faults import KeyRefusedError, SourceError
 from fillbook.sources.liveness import AccountHealth, AccountState
@@ -76,7 +76,7 @@ class AccountPuller:
             self.account,
             writer,
             lambda product: fills_until(self._rounds.pagers.values(), product),
-            lambda product: self._rounds.backfill(("fills",), product, deep=True),
+            lambda product: self._rounds.backfill(FILLS, product, deep=True),
             fresh,
             vanished_after_ns,
             say,
