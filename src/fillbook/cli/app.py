@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from fillbook import __version__
-from fillbook.cli import copies, doctor, importing, keeping, monitor, reading, reconciling
+from fillbook.cli import copies, doctor, export, importing, keeping, monitor, reading, reconciling
 from fillbook.cli.faults import report_fault, report_told
 from fillbook.ground.errors import FillbookError
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (keeping, importing, reading, monitor, doctor, copies, reconciling):
+for group in (keeping, importing, reading, monitor, doctor, export, copies, reconciling):
     group.register(app)
 
 

@@ -21,6 +21,7 @@ from fillbook.facts.finding import Finding
 from fillbook.ground.checks import Check, CheckState
 from fillbook.journal.backup import Copied
 from fillbook.monitor.pidfile import Stopped
+from fillbook.publish.exports import Exported
 from fillbook.sources.files.importing import ImportReport
 from fillbook.sources.liveness import MonitorHealth
 
@@ -180,6 +181,7 @@ SHAPES: dict[str, Any] = {
     "retract": Retracted,
     "verify": Verified,
     "doctor": Examination,
+    "export": Exported,
     "backup": Copied,
     "restore": Copied,
     "monitor-stop": Stopped,

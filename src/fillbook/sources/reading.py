@@ -57,7 +57,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a reading promises and how its batch is described.
 
     `context` is what `reparse` needs. `account_wide`: the file holds every row of the account
-    between its first and last, not only those of the instruments it names.
+    between its first and last, not only those of the instruments it names. `promises` False: it
+    says itself, row by row, what is complete.
     """
 
     source: str
@@ -69,6 +70,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     account_wide: bool = True
     total_bytes: int = 0
+    promises: bool = True
 
 
 class Reading:
@@ -112,6 +114,8 @@ class Reading:
 
     def coverage(self) -> tuple[Coverage, ...]:
         """Return what the rows seen so far prove to be complete, once iteration has ended."""
+        if not self.terms.promises:
+            return ()
         return tuple(
             Coverage(component=component, from_ns=first, until_ns=last, instrument=instrument)
             for (component, instrument), (first, last) in sorted(

@@ -14,6 +14,7 @@ from fillbook.sources.files.bot_orders import BotOrders
 from fillbook.sources.files.bot_trades import BotTrades
 from fillbook.sources.files.coinbase_pro import CoinbasePro
 from fillbook.sources.files.column_map import REQUIRED, ColumnMap
+from fillbook.sources.files.exported import FillbookExport
 from fillbook.sources.files.freqtrade import Freqtrade
 from fillbook.sources.files.generic import GenericReader, own_map
 from fillbook.sources.files.hyperliquid_api import HyperliquidApi
@@ -25,7 +26,9 @@ from fillbook.sources.files.table import Context
 from fillbook.sources.source import Reader
 
 AUTO = "auto"
+EXPORTED = FillbookExport()
 READERS: tuple[Reader, ...] = (
+    EXPORTED,
     HyperliquidApi(),
     HyperliquidWebTrades(),
     HyperliquidWebFunding(),
@@ -58,9 +61,12 @@ def reader_named(name: str, maps: Sequence[ColumnMap] = ()) -> Reader:
 def recognised(file: SourceFile, maps: Sequence[ColumnMap] = ()) -> list[Reader]:
     """Return every reader that recognises a file by its head.
 
-    A person's own column map speaks before the headers that happen to be ours.
+    A file that `fillbook export` wrote says so itself. A person's own column map speaks before the
+    headers that happen to be ours.
     """
     sample = file.sample()
+    if EXPORTED.recognises(sample):
+        return [EXPORTED]
     mapped = [reader for each in maps if (reader := GenericReader(each)).recognises(sample)]
     if mapped:
         return [

@@ -79,6 +79,7 @@ class TableReader(ABC):
     venue: str = "file"
     labels: tuple[str, ...] = ()
     account_wide: bool = True
+    promises: bool = True
     account_column: str | None = None
 
     @abstractmethod
@@ -140,6 +141,7 @@ class TableReader(ABC):
             tz=context.tz,
             labels=labels,
             account_wide=self.account_wide,
+            promises=self.promises,
             total_bytes=file.size,
         )
 
@@ -242,6 +244,11 @@ class TableReader(ABC):
 
 def _is_naive(parsed: Parsed) -> bool:
     return parsed.fault is not None and parsed.fault.reason.endswith(_NO_ZONE)
+
+
+def header_or_none(file: SourceFile) -> Header | None:
+    """Return the columns of a delimited file, None for JSON lines."""
+    return None if file.sample().is_json else header_of(file)
 
 
 def naive_times(file: SourceFile) -> InputError:
