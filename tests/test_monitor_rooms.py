@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -70,15 +71,41 @@ def test_health_is_200_when_well_and_503_with_its_reasons_when_not() -> None:
 
 
 def test_metrics_are_the_exposition_at_both_places_once_there_is_a_summary() -> None:
-    doors = Doors(lambda: health(), lambda: (b"fillbook_x 1\n", "text/plain; version=0.0.4"))
+    doors = Doors(lambda: health(), lambda _: (b"fillbook_x 1\n", "text/plain; version=0.0.4"))
     for path in ("/", "/metrics"):
         answer = ask(doors, "GET", path)
         assert (answer.text, answer.headers["content-type"]) == (
             "fillbook_x 1\n",
             "text/plain; version=0.0.4",
         )
-    early = Doors(lambda: health(summary_ns=None), lambda: (b"", "text/plain"))
+    early = Doors(lambda: health(summary_ns=None), lambda _: (b"", "text/plain"))
     assert ask(early, "GET", "/metrics").status_code == 503
+
+
+def test_a_long_exposition_holds_up_nobody() -> None:
+    asked = threading.Event()
+
+    def well() -> MonitorHealth:
+        return health()
+
+    def slow(_: MonitorHealth) -> tuple[bytes, str]:
+        # It ends only once somebody else has been answered meanwhile.
+        assert asked.wait(60)
+        return b"x 1\n", "text/plain"
+
+    async def both() -> tuple[str, int]:
+        serving = Serving("127.0.0.1", 0)
+        serving.start(make_app(Doors(well, slow)))
+        async with httpx.AsyncClient(base_url=serving.url, trust_env=False, timeout=60) as client:
+            scraping = asyncio.create_task(client.get("/metrics"))
+            await asyncio.sleep(0.05)
+            status = (await client.get("/healthz")).status_code
+            asked.set()
+            text = (await scraping).text
+        await serving.stop()
+        return text, status
+
+    assert asyncio.run(both()) == ("x 1\n", 200)
 
 
 def test_facts_need_the_token_and_are_handed_on_as_they_came() -> None:

@@ -19,10 +19,12 @@ from fillbook.monitor.app import Metrics
 from fillbook.monitor.logs import close_log, open_log
 from fillbook.monitor.pidfile import Farewell, PidFile, stop_holder
 from fillbook.monitor.service import Monitor
+from fillbook.monitor.still import keep_still
 from fillbook.monitor.token import push_token
 from fillbook.publish.counters import counters_path
 from fillbook.publish.prometheus import Exporter
 from fillbook.sources.attach import Tools
+from fillbook.sources.liveness import MonitorHealth
 from fillbook.sources.redact import EVERYWHERE
 
 _log = logging.getLogger("fillbook.monitor")
@@ -90,6 +92,7 @@ async def _run(place: Place, pid_file: PidFile, tools: Tools | None) -> Farewell
     token = push_token(place.settings.monitor, os.environ)
     metrics = _metrics_of(monitor, place)
     running = asyncio.create_task(monitor.run(stop, pid_file, metrics=metrics, token=token))
+    still = asyncio.create_task(keep_still(lambda: _rows_of(monitor)))
     await asyncio.wait([running], timeout=0.5)
     if not running.done():
         say("\nMonitor is running (Ctrl+C or `fillbook monitor stop` ends it).")
@@ -97,16 +100,21 @@ async def _run(place: Place, pid_file: PidFile, tools: Tools | None) -> Farewell
     await asyncio.wait([running, asyncio.create_task(stop.wait())], return_when="FIRST_COMPLETED")
     if not running.done():
         say("\nStopping the monitor…")
+    still.cancel()
     return await running
+
+
+def _rows_of(monitor: Monitor) -> int:
+    return monitor.watch.summary.seq if monitor.watch.summary else 0
 
 
 def _metrics_of(monitor: Monitor, place: Place) -> Metrics:
     """Return what writes the exposition; it is asked once there is a summary."""
     exporter = Exporter(place.settings.metrics.prefix, counters_path(place.book))
 
-    def metrics() -> tuple[bytes, str]:
+    def metrics(health: MonitorHealth) -> tuple[bytes, str]:
         assert monitor.watch.summary is not None
-        return exporter.exposition(monitor.watch.summary, monitor.health())
+        return exporter.exposition(monitor.watch.summary, health)
 
     return metrics
 

@@ -6,6 +6,7 @@ is computed on request but the text.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 
@@ -25,8 +26,8 @@ MOST_BODY = 8 << 20
 # What is compared is cut at the first colon: "[" is what is left of an IPv6 address.
 _LOOPBACK = ("127.0.0.1", "localhost", "[")
 
-Metrics = Callable[[], tuple[bytes, str]]
-"""Returns the exposition text and its content type."""
+Metrics = Callable[[MonitorHealth], tuple[bytes, str]]
+"""Returns the exposition text and its content type; called in a thread of its own."""
 
 Push = Callable[[bytes], Awaitable[object]]
 """Takes a body of JSON lines and returns what to answer; InputError for one that is refused."""
@@ -57,9 +58,11 @@ class Doors:
 
     async def exposition(self, request: Request) -> Response:
         """Answer with the metrics as Prometheus text; 503 until the book is folded once."""
-        if self.metrics is None or self.health().summary_ns is None:
+        health = self.health()
+        if self.metrics is None or health.summary_ns is None:
             return _json({"error": "there are no metrics yet"}, 503)
-        body, kind = self.metrics()
+        # Thousands of series take a while to write, and pulls wait on this loop.
+        body, kind = await asyncio.to_thread(self.metrics, health)
         return Response(body, headers={"Content-Type": kind})
 
     async def facts(self, request: Request) -> Response:

@@ -17,6 +17,7 @@ import msgspec
 from fillbook.facts.model import Instrument
 from fillbook.ground.clock import MINUTE_NS, SECOND_NS
 from fillbook.marks.series import Mark
+from fillbook.sources.beside import LONG_TEXT, beside
 from fillbook.sources.faults import (
     CursorExpiredError,
     ForbiddenRequestError,
@@ -125,7 +126,7 @@ class Pager:
         while True:
             ask = self._guarded(stream.ask, cursor, now_ns)
             answer = await self._account.read(ask, background=background)
-            page = self._parsed(answer, cursor)
+            page = await self._parsed(answer, cursor)
             await self._keep(page, cursor, answer)
             if page.stuck:
                 cursor = self._narrowed(page, cursor)
@@ -170,9 +171,12 @@ class Pager:
 
     # -- faults ----------------------------------------------------------------------------
 
-    def _parsed(self, answer: Answer, cursor: str) -> PulledPage:
-        try:
+    async def _parsed(self, answer: Answer, cursor: str) -> PulledPage:
+        def parse() -> PulledPage:
             return self._guarded(self.stream.parse, answer, cursor)
+
+        try:
+            return await beside(parse, is_long=len(answer.text) > LONG_TEXT)
         except UnreadableError as fault:
             fault.text = fault.text or answer.text
             raise

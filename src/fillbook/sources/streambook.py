@@ -10,6 +10,7 @@ from fillbook.facts.model import Claim, Instrument
 from fillbook.ground.clock import HOUR_NS
 from fillbook.ground.errors import InputError
 from fillbook.journal.values import Appended, BatchOpen, Page
+from fillbook.sources.beside import LONG_ROWS, beside
 from fillbook.sources.coverage import CoverageLog, Spoken
 from fillbook.sources.drafting import Drafting
 from fillbook.sources.faults import UnreadableError
@@ -90,7 +91,9 @@ class StreamBook:
         Rows the book has already are not written again, and a page without news only now and
         then. UnreadableError when the book cannot hold a row.
         """
-        claims, marks, known = self._drafting.claims(page.rows)
+        claims, marks, known = await beside(
+            lambda: self._drafting.claims(page.rows), is_long=len(page.rows) > LONG_ROWS
+        )
         if marks:
             await self._writer.put_marks(marks)
         described = [claim for claim in claims if isinstance(claim.fact, Instrument)]

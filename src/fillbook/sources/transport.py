@@ -118,17 +118,18 @@ class Transport:
 
     async def close(self) -> None:
         """Close the connections; closing twice is harmless."""
-        client, self._client = self._client, None
-        if client is not None:
+        if (client := self._client) is not None:
+            self._client = None
             await client.aclose()
 
     # -- one try ---------------------------------------------------------------------------
 
     async def _once(self, ask: Ask, background: bool) -> Answer:
         ticket = await self._budget.take(ask.weight, background=background)
-        request = self._request(ask)
+        client = await self._opened()
+        request = self._request(client, ask)
         asked_ns = self._pace.now_ns()
-        received = await self._send(ask, request)
+        received = await self._send(client, ask, request)
         received_ns = self._pace.now_ns()
         self._measure(received, asked_ns, received_ns)
         cost = self._manners.cost(ask, received)
@@ -163,7 +164,7 @@ class Transport:
 
     # -- the request -----------------------------------------------------------------------
 
-    def _request(self, ask: Ask) -> httpx.Request:
+    def _request(self, client: httpx.AsyncClient, ask: Ask) -> httpx.Request:
         base = self._urls[ask.host]
         signed = Signed(query=ask.query)
         if ask.auth != "none":
@@ -185,7 +186,7 @@ class Transport:
         if ask.body:
             headers["content-type"] = "application/json"
         query = query_text(signed.query)
-        request = self._open().build_request(
+        request = client.build_request(
             ask.method,
             f"{base}{ask.path}" + (f"?{query}" if query else ""),
             headers=headers,
@@ -213,28 +214,31 @@ class Transport:
                 "this is a fault of Fillbook, please report it",
             )
 
-    def _open(self) -> httpx.AsyncClient:
+    async def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
-            patience = self._patience
-            silence = patience.silence_ns / SECOND_NS
-            self._client = httpx.AsyncClient(
-                timeout=httpx.Timeout(silence, connect=patience.connect_ns / SECOND_NS),
-                verify=_tls(),
-                follow_redirects=False,
-                headers={"accept-encoding": "gzip, deflate"},
-                limits=httpx.Limits(max_connections=8, max_keepalive_connections=4),
-                # Neither proxies nor a .netrc of the machine may see or add credentials.
-                trust_env=False,
-            )
+            made = await asyncio.to_thread(self._made)  # the first takes a fifth of a second
+            self._client = self._client or made
         return self._client
+
+    def _made(self) -> httpx.AsyncClient:
+        times_ns = self._patience.silence_ns, self._patience.connect_ns
+        return httpx.AsyncClient(
+            timeout=httpx.Timeout(times_ns[0] / SECOND_NS, connect=times_ns[1] / SECOND_NS),
+            verify=_tls(),
+            follow_redirects=False,
+            headers={"accept-encoding": "gzip, deflate"},
+            limits=httpx.Limits(max_connections=8, max_keepalive_connections=4),
+            # Neither proxies nor a .netrc of the machine may see or add credentials.
+            trust_env=False,
+        )
 
     # -- the answer ------------------------------------------------------------------------
 
-    async def _send(self, ask: Ask, request: httpx.Request) -> Received:
+    async def _send(self, client: httpx.AsyncClient, ask: Ask, request: httpx.Request) -> Received:
         is_answered = False
         try:
             async with asyncio.timeout(self._patience.whole_ns / SECOND_NS):
-                response = await self._open().send(request, stream=True)
+                response = await client.send(request, stream=True)
                 is_answered = True
                 try:
                     content = await self._content(ask, response)
