@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from urllib.request import urlopen
@@ -10,14 +12,32 @@ from urllib.request import urlopen
 import msgspec
 
 from cli_run import fillbook
-from fillbook.ground.clock import MINUTE_NS
+from fillbook.ground.clock import DAY_NS, MINUTE_NS, SECOND_NS
 from fillbook.sim.cast import HEDGE, SWING
+from fillbook.sim.clock import SimClock
 from fillbook.sim.executions import SimFill
+from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.base import VenueServer
+from fillbook.sim.venues.binance import BinanceServer
 from fillbook.sim.venues.binance_rows import fill_key
+from fillbook.sim.venues.calls import Key
 from monitor_runs import Running, configure, rows_of, running, venue_of, waited
+from test_binance_monitor import KEY, SECRET
 from test_binance_monitor import configure as configure_binance
-from test_binance_monitor import venue_of as binance_of
+
+# The worlds are the same on whatever day the tests run: which fills come next is known.
+NOW_NS = 1_768_046_400 * SECOND_NS
+
+
+@contextmanager
+def binance_of(seed: int) -> Iterator[BinanceServer]:
+    """Serve a world in which the hedging account has traded for two days."""
+    world = LiveWorld(seed, start_ms=(NOW_NS - 2 * DAY_NS) // 1_000_000, accounts=[HEDGE])
+    world.advance_to(NOW_NS)
+    keys = [Key(name=KEY, secret=SECRET, account=HEDGE)]
+    with BinanceServer(world, SimClock(NOW_NS), keys=keys) as venue:
+        yield venue
+    assert not venue.violations
 
 
 class Withheld(dict[str, object]):
@@ -93,7 +113,7 @@ def test_fills_that_come_late_are_found_days_back_and_nothing_is_alarmed(tmp_pat
 
 
 def test_a_fill_that_never_comes_is_told_with_its_amount_until_it_does(tmp_path: Path) -> None:
-    with venue_of(7) as venue:
+    with venue_of(7, now_ns=NOW_NS) as venue:
         configure(tmp_path, venue)
         with running(tmp_path) as monitor:
             monitor.heard("✓ swing: attached")
