@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fillbook.analysis.summary import load
@@ -17,9 +19,21 @@ from fillbook.journal.store import Journal
 from fillbook.journal.values import BatchOpen, Page
 from fillbook.monitor.tracker import Tracker
 from fillbook.monitor.watch import Watch
+from fillbook.sources.observed import vanished_claim
 from strategies import ACCOUNT, T0, VENUE, fill, market
 
 NEW, STARTED, DONE = "🔔 New trade detected:", "✅ Started tracking trade:", "📊 Trade completed:"
+
+
+LIVE = BatchOpen(
+    batch_id="live",
+    source="live",
+    rank=3,
+    venue=VENUE,
+    account=ACCOUNT,
+    fingerprint="",
+    name="live",
+)
 
 
 class Book:
@@ -27,15 +41,13 @@ class Book:
 
     def __init__(self, path: Path) -> None:
         self.journal = Journal.create(path)
-        opening = BatchOpen(
-            batch_id="live", source="live", rank=3, venue=VENUE, account=ACCOUNT,
-            fingerprint="", name="live",
-        )  # fmt: skip
-        self.journal.begin(opening, T0)
+        self.journal.begin(LIVE, T0)
         self.put(market("BTC"), market("ETH"), market("SOL"))
 
-    def put(self, *claims: Claim) -> None:
-        self.journal.append(Page(batch_id="live", claims=list(claims), cursor="-"), T0)
+    def put(self, *claims: Claim, batch: str = "live") -> None:
+        if batch != "live":
+            self.journal.begin(msgspec.structs.replace(LIVE, batch_id=batch, rank=0), T0)
+        self.journal.append(Page(batch_id=batch, claims=list(claims), cursor="-"), T0)
 
     @property
     def view(self) -> BookView:
@@ -47,6 +59,13 @@ def book(tmp_path: Path) -> Iterator[Book]:
     book = Book(tmp_path / "book.db")
     yield book
     book.journal.close()
+
+
+def vanished(at: int, px: int) -> Claim:
+    return vanished_claim(
+        VENUE, ACCOUNT, "BTC", "net",
+        held=Decimal(1), left=Decimal(0), px=Decimal(px), at_ns=T0 + at,
+    )  # fmt: skip
 
 
 def traded(at: int, side: str, qty: int, px: int, instrument: str = "BTC") -> Claim:
@@ -81,6 +100,36 @@ def test_a_trade_that_lived_between_two_looks_is_told_whole(book: Book) -> None:
     tracker = Tracker(T0)
     book.put(traded(1, "buy", 1, 100), traded(2, "sell", 1, 101))
     assert tracker.feed(book.view) == [f"{NEW} BTC_LONG", f"{DONE} BTC_LONG | PnL: $0.00"]
+
+
+def test_what_late_facts_change_is_told(book: Book) -> None:
+    tracker = Tracker(T0)
+    book.put(traded(1, "buy", 1, 95_000), vanished(9, 95_500))
+    assert tracker.feed(book.view) == [
+        f"{NEW} BTC_LONG",
+        f"{DONE} BTC_LONG | PnL: $500.00 before fees (unknown), estimated exit price "
+        "(last observed)",
+    ]
+    book.put(traded(5, "sell", 1, 95_400))
+    assert tracker.feed(book.view) == ["♻ Trade revised: BTC_LONG | PnL: $399.00"]
+    book.put(market("XRP"))
+    assert tracker.feed(book.view) == []
+    assert tracker.completed == 1
+
+
+def test_a_close_that_is_taken_back_leaves_the_trade_open(book: Book) -> None:
+    tracker = Tracker(T0)
+    book.put(traded(1, "buy", 1, 95_000))
+    book.put(vanished(9, 95_500), batch="gone")
+    assert len(tracker.feed(book.view)) == 2
+    book.journal.retract("gone", None, T0)
+    assert tracker.feed(book.view) == [
+        "↩ Trade is open after all: BTC_LONG",
+        f"{STARTED} BTC_LONG",
+    ]
+    book.put(traded(11, "sell", 1, 95_100))
+    assert tracker.feed(book.view) == [f"{DONE} BTC_LONG | PnL: $99.00"]
+    assert tracker.completed == 1
 
 
 def test_history_is_not_told(book: Book) -> None:

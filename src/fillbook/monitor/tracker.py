@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import NamedTuple
 
 from fillbook.analysis.answers import TradeRow
 from fillbook.analysis.ending import FILLS
@@ -20,17 +21,25 @@ _DOLLARS = frozenset({"USD", "USDC", "USDT", "USDH", "BUSD", "FDUSD"})
 LATE_NS = HOUR_NS
 
 
+class Told(NamedTuple):
+    """What was said of a trade that ended, and when it ended."""
+
+    closed_ns: int
+    text: str
+
+
 class Tracker:
     """Follows the open trades from view to view; `feed` returns the lines to print.
 
     `tracked` and `pending` hold the open trades by id; with a cap, further ones wait their turn in
     order. Trades that closed before `since_ns` and were never seen open are history, and untold.
+    What late facts change in a trade that was told to have ended is told too.
     """
 
     def __init__(self, since_ns: int, max_concurrent: int | None = None) -> None:
         self._cap = max_concurrent
         self._since_ns = since_ns
-        self._told: dict[str, int] = {}
+        self._told: dict[str, Told] = {}
         self.tracked: dict[str, TradeRow] = {}
         self.pending: dict[str, TradeRow] = {}
         self._remembered: dict[str, TradeRow] = {}
@@ -53,7 +62,8 @@ class Tracker:
             closed |= {name: row for name, row in long_past.items() if name in watched}
         lines = self._ended(closed, opened) + self._begun(opened)
         self._remembered.clear()
-        self._told = {n: ns for n, ns in self._told.items() if ns > view.end_ns - 2 * LATE_NS}
+        since_ns = view.end_ns - 2 * LATE_NS
+        self._told = {n: told for n, told in self._told.items() if told.closed_ns > since_ns}
         return lines
 
     def _begun(self, opened: dict[str, TradeRow]) -> list[str]:
@@ -63,6 +73,10 @@ class Tracker:
                 self.tracked[name] = row
             elif name in self.pending:
                 self.pending[name] = row
+            elif self._told.pop(name, None) is not None:
+                self.pending[name] = row
+                self.completed -= 1
+                lines.append(f"↩ Trade is open after all: {name_of(row)}")
             else:
                 self.pending[name] = row
                 if name not in self._remembered:
@@ -78,16 +92,21 @@ class Tracker:
         for name, row in closed.items():
             closed_ns = parse_ns(row.exit_time or row.entry_time)
             was_seen = name in self.tracked or name in self.pending or name in self._remembered
-            if name in self._told or not (was_seen or closed_ns >= self._since_ns):
+            ended = f" | Exit: {exit_of(row)}" if exit_of(row) else ""
+            told = Told(closed_ns, f"PnL: {pnl_of(row)}{ended}")
+            known = self._told.get(name)
+            if known is not None and known.text != told.text:
+                self._told[name] = told
+                lines.append(f"♻ Trade revised: {name_of(row)} | {told.text}")
+            if known is not None or not (was_seen or closed_ns >= self._since_ns):
                 continue
             # A trade that opened and closed between two views was never seen open.
             if not was_seen:
                 lines.append(f"🔔 New trade detected: {name_of(row)}")
             self._forget(name)
-            self._told[name] = closed_ns
+            self._told[name] = told
             self.completed += 1
-            ended = f" | Exit: {exit_of(row)}" if exit_of(row) else ""
-            lines.append(f"📊 Trade completed: {name_of(row)} | PnL: {pnl_of(row)}{ended}")
+            lines.append(f"📊 Trade completed: {name_of(row)} | {told.text}")
         for name in [*self.tracked, *self.pending]:
             if name not in opened and name not in closed:
                 # A late fact gave the trade another beginning, and with it another id.
