@@ -385,6 +385,32 @@ def test_a15_a22_a_restart_loses_nothing(tmp_path: Path, clock: Clock) -> None:
     assert verify_book(tmp_path / "fillbook.db", reparse) == []
 
 
+HANDING_IN = """
+import sys
+from fillbook.desks.telemetry import PerformanceTelemetry
+from fillbook.ground.clock import iso, parse_ns
+
+desk = PerformanceTelemetry(simulate=True, log_dir=sys.argv[1])
+for n in range(10**6):
+    about = {"symbol": "BTCUSDT", "side": "BUY", "client_order_id": f"o{n}"}
+    desk.on_order_placed({**about, "timestamp": iso(parse_ns("2026-01-01T00:00:00Z") + n)})
+    print(desk.execution_summary().orders_placed, flush=True)
+"""
+
+
+def test_a22_what_a_figure_has_shown_survives_a_kill(tmp_path: Path, clock: Clock) -> None:
+    command = [sys.executable, "-c", HANDING_IN, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        seen = [int(run.stdout.readline()) for _ in range(5)]
+        run.kill()
+        seen += [int(line) for line in run.stdout if line.endswith("\n")]
+    assert seen == list(range(1, len(seen) + 1))
+    with PerformanceTelemetry(simulate=True, log_dir=tmp_path, clock=clock) as desk:
+        assert desk.execution_summary().orders_placed in (seen[-1], seen[-1] + 1)
+    assert verify_book(tmp_path / "fillbook.db", reparse) == []
+
+
 # -- costs ---------------------------------------------------------------------------------
 
 
