@@ -53,6 +53,8 @@ class CoinbaseRows:
         self.name = name
         self.title = title
         self._part = part
+        # An order that was asked for by its id stands alone.
+        self._one = part.removesuffix("s")
         self._fields = [re.compile(rf'"{field}"\s*:') for field in fields]
 
     def recognises(self, sample: Sample) -> bool:
@@ -111,6 +113,8 @@ class CoinbaseRows:
             rows = [answer]
             if self._part in fields:
                 rows = document.part(fields[self._part], list[msgspec.Raw])
+            elif self._one in fields:
+                rows = [fields[self._one]]
             for row in rows:
                 yield document.record(number, row)
                 number += 1
@@ -122,7 +126,7 @@ class CoinbaseRows:
             first = msgspec.json.decode(lines[0], type=dict[str, msgspec.Raw]) if lines else {}
         except msgspec.DecodeError:
             return False
-        return bool(first) and self._part not in first
+        return bool(first) and not {self._part, self._one} & first.keys()
 
 
 READERS = (

@@ -1,0 +1,220 @@
+"""Coinbase's chains of pages: what is complete when, and where a round begins."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, iso, parse_ns
+from fillbook.sources.coinbase_products import ProductsStream
+from fillbook.sources.coinbase_streams import FillsStream, OrdersStream, read_place
+from fillbook.sources.faults import BrokenAnswerError
+from fillbook.sources.stream import Answer, PulledPage
+
+ME = "p-1"
+NOW = parse_ns("2026-01-05T12:00:00Z")
+OLDEST = parse_ns("2015-01-01T00:00:00Z")
+
+
+def fills() -> FillsStream:
+    return FillsStream(ME, note=lambda _: None, seen=lambda order, entry: None)
+
+
+def answer(told: Any, asked_ns: int = NOW) -> Answer:
+    text = json.dumps(told)
+    return Answer(status=200, text=text, headers={}, asked_ns=asked_ns, received_ns=asked_ns)
+
+
+def a_fill(n: int) -> dict[str, Any]:
+    more = {"price": "2", "size": "1", "commission": "0", "side": "BUY", "product_id": "A-USD"}
+    at = "2026-01-05T11:00:00Z"
+    return {"entry_id": f"e-{n}", "trade_id": f"t-{n}", "order_id": "o", "trade_time": at, **more}
+
+
+def page(cursor: str, *numbers: int) -> dict[str, Any]:
+    return {"fills": [a_fill(n) for n in numbers], "cursor": cursor}
+
+
+def query_of(stream: Any, cursor: str) -> dict[str, str]:
+    return dict(stream.ask(cursor, NOW).query)
+
+
+def test_a_chain_asks_the_same_but_for_the_cursor_and_is_complete_at_its_end() -> None:
+    stream = fills()
+    last = stream.begin(None, NOW, stream.overlap_ns)
+    covered: list[tuple[int, int]] = []
+    asked = []
+    for _ in range(10):
+        cursor = last
+        first = query_of(stream, cursor)
+        asked.append((first.pop("start_sequence_timestamp"), first.pop("end_sequence_timestamp")))
+        assert first == {"limit": "250"}
+        # Newest first, in two pages; the second comes ten seconds later.
+        told = stream.parse(answer(page("c1", 1, 2)), cursor)
+        assert told.more and told.covered_until_ns is None
+        assert query_of(stream, told.next_cursor) == {**query_of(stream, cursor), "cursor": "c1"}
+        told = stream.parse(answer(page("", 3), NOW + 10 * SECOND_NS), told.next_cursor)
+        assert told.covered_from_ns is not None and told.covered_until_ns is not None
+        covered.append((told.covered_from_ns, told.covered_until_ns))
+        last = told.next_cursor
+        if not told.more:
+            break
+    # Without a hole from the oldest day on, and never beyond the first page's asking.
+    assert covered[0][0] == OLDEST and covered[-1][1] == NOW
+    assert all(one[1] == other[0] for one, other in pairwise(covered))
+    for (since, until), (from_ns, until_ns) in zip(asked, covered, strict=True):
+        assert parse_ns(since) < from_ns and parse_ns(until) > until_ns
+    assert read_place(last).from_ns == NOW
+
+
+def test_a_round_begins_behind_the_last_and_looks_ahead_of_the_clock() -> None:
+    stream = fills()
+    stream.begin(None, NOW, 0)
+    cursor = stream.begin(done_at(NOW), NOW + HOUR_NS, 15 * MINUTE_NS)
+    query = query_of(stream, cursor)
+    assert parse_ns(query["start_sequence_timestamp"]) == NOW - 15 * MINUTE_NS - 2 * SECOND_NS
+    assert parse_ns(query["end_sequence_timestamp"]) == NOW + HOUR_NS + 7 * SECOND_NS
+
+
+def done_at(ns: int) -> str:
+    return json.dumps({"from_ns": ns, "until_ns": ns, "end_ns": ns})
+
+
+def test_a_chain_of_an_earlier_run_is_taken_up_once() -> None:
+    stream = fills()
+    begun = stream.begin(done_at(NOW - DAY_NS), NOW, 0)
+    left = stream.parse(answer(page("c1", 1)), begun).next_cursor
+    again = fills()
+    assert again.begin(left, NOW + MINUTE_NS, 0) == left
+    # Its cursor was forgotten: the same chain from its beginning, and until now.
+    anew = read_place(again.begin(left, NOW + MINUTE_NS, 0))
+    assert (anew.after, anew.from_ns) == ("", NOW - DAY_NS)
+    assert anew.until_ns > NOW + MINUTE_NS
+    # Left too long ago, what appeared meanwhile could be missed.
+    assert read_place(fills().begin(left, NOW + DAY_NS, 0)).after == ""
+
+
+def test_a_cursor_that_leads_nowhere_is_no_end() -> None:
+    stream = fills()
+    on = stream.parse(answer(page("c1", 1)), stream.begin(None, NOW, 0)).next_cursor
+    with pytest.raises(BrokenAnswerError, match="leads back"):
+        stream.parse(answer(page("c1", 1)), on)
+    for _ in range(8):
+        told = stream.parse(answer(page("c1")), on)
+        assert told.more and told.next_cursor != on
+        on = told.next_cursor
+    with pytest.raises(BrokenAnswerError, match="leads back"):
+        stream.parse(answer(page("c1")), on)
+    # An empty page with another cursor leads on.
+    assert stream.parse(answer(page("c2")), on).more
+
+
+@pytest.mark.parametrize(
+    "told", [{}, [], {"fills": None}, {"error": "INTERNAL"}, {"fills": {}}, {"orders": []}]
+)
+def test_an_answer_of_another_shape_is_no_end_either(told: Any) -> None:
+    stream = fills()
+    with pytest.raises(BrokenAnswerError):
+        stream.parse(answer(told), stream.begin(None, NOW, 0))
+
+
+def test_a_row_that_cannot_be_read_carries_its_fault() -> None:
+    stream = fills()
+    told = {"fills": [a_fill(1), {**a_fill(2), "size": "x"}, 5], "cursor": ""}
+    rows = stream.parse(answer(told), stream.begin(None, NOW, 0)).rows
+    assert [row.fault is not None for row in rows] == [False, True, True]
+    assert rows[1].fault is not None and rows[1].fault.field == "size"
+
+
+# -- orders --------------------------------------------------------------------------------------
+
+
+def orders() -> OrdersStream:
+    return OrdersStream(ME, note=lambda _: None)
+
+
+def an_order(n: int, created_ns: int, status: str = "FILLED") -> dict[str, Any]:
+    more = {"product_id": "A-USD", "side": "BUY", "order_type": "LIMIT", "filled_size": "0"}
+    return {"order_id": f"o-{n}", "created_time": iso(created_ns), "status": status, **more}
+
+
+def whole_round(
+    stream: OrdersStream, cursor: str | None, rows: list[Any], **how: int
+) -> PulledPage:
+    """Read a round in which every row stands in its last stretch."""
+    at = stream.begin(cursor, how.get("now_ns", NOW), how.get("overlap_ns", stream.overlap_ns))
+    while True:
+        place = read_place(at)
+        is_last = place.end_ns == place.until_ns
+        told = {"orders": rows if is_last else [], "has_next": False, "cursor": "77"}
+        done = stream.parse(answer(told, how.get("now_ns", NOW)), at)
+        if not done.more:
+            return done
+        at = done.next_cursor
+
+
+def test_orders_that_are_open_are_read_again_within_a_week_and_daily_however_old() -> None:
+    stream = orders()
+    fresh, old = NOW - 2 * DAY_NS, NOW - 40 * DAY_NS
+    rows = [an_order(1, old, "OPEN"), an_order(2, fresh, "PENDING"), an_order(3, NOW - HOUR_NS)]
+    done = whole_round(stream, None, rows)
+    assert read_place(done.next_cursor).open_ns == old
+    # Usually a week back, and the older one is not forgotten.
+    usual = read_place(stream.begin(done.next_cursor, NOW + MINUTE_NS, stream.overlap_ns))
+    assert (usual.from_ns, usual.open_ns) == (NOW - 7 * DAY_NS, old)
+    done = whole_round(stream, done.next_cursor, rows[1:], now_ns=NOW + MINUTE_NS)
+    assert read_place(done.next_cursor).open_ns == old
+    # Once a day all the way; there it is filled, and the next oldest takes its place.
+    deep = read_place(stream.begin(done.next_cursor, NOW + HOUR_NS, stream.deep_ns))
+    assert (deep.from_ns, deep.open_ns) == (old, None)
+    ended = [an_order(1, old), *rows[1:]]
+    done = whole_round(
+        stream, done.next_cursor, ended, now_ns=NOW + HOUR_NS, overlap_ns=stream.deep_ns
+    )
+    assert read_place(done.next_cursor).open_ns == fresh
+    # None open any more: only the usual overlap.
+    done = whole_round(stream, done.next_cursor, [an_order(2, fresh)], now_ns=NOW + HOUR_NS)
+    last = read_place(stream.begin(done.next_cursor, NOW + HOUR_NS, stream.overlap_ns))
+    assert last.from_ns == NOW + HOUR_NS - stream.overlap_ns
+
+
+def test_more_orders_without_a_cursor_are_not_an_end() -> None:
+    stream = orders()
+    at = stream.begin(None, NOW, 0)
+    with pytest.raises(BrokenAnswerError, match="but not where"):
+        stream.parse(answer({"orders": [], "has_next": True, "cursor": ""}), at)
+    with pytest.raises(BrokenAnswerError):
+        stream.parse(answer({"orders": []}), at)
+    # The end is told by `has_next`; a cursor may stand beside it.
+    assert stream.parse(answer({"orders": [], "has_next": False, "cursor": "9"}), at).rows == ()
+
+
+# -- products ------------------------------------------------------------------------------------
+
+
+def test_contracts_are_asked_for_a_hundred_at_a_time_and_spot_never() -> None:
+    names = {f"C{n:03}-27MAR26-CDE" for n in range(150)} | {"BTC-USD"}
+    stream = ProductsStream(ME, lambda: names)
+    at = stream.begin(None, NOW, 0)
+    first = [value for name, value in stream.ask(at, NOW).query if name == "product_ids"]
+    details = {"contract_size": "0.01", "contract_root_unit": "C"}
+    rows = [{"product_id": name, "price": "5", "future_product_details": details} for name in first]
+    told = stream.parse(answer({"products": rows}), at)
+    assert told.more and len(told.rows) == 100 and len(told.rows[0].drafts) == 2
+    # What is named meanwhile waits for the next round.
+    names.add("A-27MAR26-CDE")
+    rest = [value for name, value in stream.ask(told.next_cursor, NOW).query if value != "true"]
+    assert len(rest) == 50 and not stream.parse(answer({"products": []}), told.next_cursor).more
+    assert sorted(names - {"BTC-USD", "A-27MAR26-CDE"}) == first + rest
+
+
+def test_without_contracts_the_time_is_asked_for_and_nothing_else() -> None:
+    stream = ProductsStream(ME, lambda: {"BTC-USD"})
+    at = stream.begin(None, NOW, 0)
+    ask = stream.ask(at, NOW)
+    assert (ask.path, ask.auth, ask.query) == ("/api/v3/brokerage/time", "none", ())
+    told = stream.parse(answer({"epochMillis": "5"}), at)
+    assert (told.rows, told.more) == ((), False)
