@@ -66,14 +66,7 @@ class Valuer:
 
     def newest_ns(self) -> int | None:
         """Return the time of the newest mark of all, None without marks."""
-        if self._store is None:
-            return None
-        times = [
-            int(series.ts_ns[-1])
-            for place in self._store.instruments()
-            if (series := self.series(*place)) is not None
-        ]
-        return max(times, default=None)
+        return None if self._store is None else self._store.newest_ns()
 
     def mark(self, venue: str, instrument: str, at_ns: int) -> Mark | None:
         """Return the last mark not later than `at_ns` and not older than the stated age."""

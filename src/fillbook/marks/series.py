@@ -10,28 +10,25 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, get_args
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from fillbook.ground.clock import iso
-from fillbook.ground.errors import BookDamagedError, BookReadOnlyError, InputError
-from fillbook.ground.exact import INT64_MAX, decimals_of, divide_half_even, to_scaled
+from fillbook.ground.errors import BookDamagedError, BookReadOnlyError
+from fillbook.ground.exact import INT64_MAX
 from fillbook.journal.sqlite import FAULTS, translate
+from fillbook.marks.columns import NOTHING, Kept, Series, first_of_instants, series_of, spliced
+from fillbook.marks.mark import Mark, What, row_of
 
-What = Literal["mark", "mid", "last", "rate"]
+__all__ = ["Mark", "MarkStore", "Series", "What", "marks_path"]
 
 _APPLICATION_ID = 0x46424D31  # "FBM1"
-_RANK = {what: rank for rank, what in enumerate(get_args(What))}
 _REMAKE = "delete the file and import the marks again; the book itself is not touched"
 _WAIT_MS = 30_000
 _CHUNK_MARKS = 10_000
@@ -44,31 +41,24 @@ _SCHEMA = (
     " what INTEGER NOT NULL, source TEXT NOT NULL, px INTEGER NOT NULL, scale INTEGER NOT NULL,"
     " PRIMARY KEY (instrument, ts_ns, what, source, px, scale)) STRICT, WITHOUT ROWID",
 )
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """What one unit of an instrument was worth at an instant, and who said so.
-
-    A conversion rate is the mark of an instrument such as "BNB/USDT" with what="rate".
-    """
-
-    venue: str
-    instrument: str
-    ts_ns: int
-    px: Decimal
-    what: What = "mark"
-    source: str = ""
-
-
-class Series(msgspec.Struct, frozen=True):
-    """Marks of one instrument in time order: px[i] / 10**scale was worth at ts_ns[i].
-
-    Both arrays have shape (n,); instants are strictly increasing.
-    """
-
-    ts_ns: NDArray[np.int64]
-    px: NDArray[np.int64]
-    scale: int
+# What the newest versions changed: marks of an instrument from an instant on, or, for no
+# instrument (0), all marks before it. A reader that knows an older version reads only that.
+_CHANGES = (
+    "CREATE TABLE IF NOT EXISTS change (version INTEGER NOT NULL, instrument INTEGER NOT NULL,"
+    " at_ns INTEGER NOT NULL, PRIMARY KEY (version, instrument)) STRICT, WITHOUT ROWID"
+)
+_CHANGED = (
+    "SELECT count(DISTINCT version), max(at_ns) FILTER (WHERE instrument = 0), min(at_ns) FILTER"
+    " (WHERE instrument = (SELECT instrument FROM instrument WHERE venue = ? AND name = ?))"
+    " FROM change WHERE version > ?"
+)
+_ANY = 0
+_MOST_VERSIONS = 2_000
+_ROWS = (
+    "SELECT ts_ns, px, scale FROM mark WHERE instrument ="
+    " (SELECT instrument FROM instrument WHERE venue = ? AND name = ?)"
+    " AND ts_ns >= ? AND ts_ns < ? ORDER BY ts_ns, what, source, px, scale"
+)
 
 
 def marks_path(book: str | Path) -> Path:
@@ -91,6 +81,7 @@ class MarkStore:
         self.path = Path(path).resolve()
         self._readonly = readonly
         self._connection: sqlite3.Connection | None = None
+        self._kept: dict[tuple[str, str], Kept] = {}
 
     def __enter__(self) -> MarkStore:
         return self
@@ -117,18 +108,19 @@ class MarkStore:
         at its end; InputError when even its whole part does not fit.
         """
         new = 0
+        firsts: dict[int, int] = {}
         with self._transaction() as connection:
             for chunk in _chunks(marks, _CHUNK_MARKS):
                 numbers = {(m.venue, m.instrument) for m in chunk}
                 known = {name: _number(connection, *name) for name in sorted(numbers)}
                 before = connection.total_changes
-                connection.executemany(
-                    "INSERT OR IGNORE INTO mark VALUES (?, ?, ?, ?, ?, ?)",
-                    [_row(known[mark.venue, mark.instrument], mark) for mark in chunk],
-                )
+                rows = [row_of(known[mark.venue, mark.instrument], mark) for mark in chunk]
+                connection.executemany("INSERT OR IGNORE INTO mark VALUES (?, ?, ?, ?, ?, ?)", rows)
                 new += connection.total_changes - before
+                for number, ts_ns, *_ in rows:
+                    firsts[number] = min(ts_ns, firsts.get(number, ts_ns))
             if new:
-                connection.execute("UPDATE store SET version = version + 1")
+                _change(connection, firsts)
         return new
 
     def prune(self, before_ns: int) -> int:
@@ -138,7 +130,7 @@ class MarkStore:
         with self._transaction() as connection:
             gone = connection.execute("DELETE FROM mark WHERE ts_ns < ?", (before_ns,)).rowcount
             if gone:
-                connection.execute("UPDATE store SET version = version + 1")
+                _change(connection, {_ANY: before_ns})
         return gone
 
     def series(
@@ -148,22 +140,60 @@ class MarkStore:
         since_ns: int | None = None,
         until_ns: int | None = None,
     ) -> Series:
-        """Return the marks in [since, until) in time order, one per instant."""
+        """Return the marks in [since, until) in time order, one per instant.
+
+        A whole series that was read before is not read again: what has changed since is.
+        """
+        if since_ns is None and until_ns is None:
+            return self._whole(venue, instrument)
         since = -INT64_MAX if since_ns is None else since_ns
         until = INT64_MAX if until_ns is None else until_ns
-        found = self._query(
-            "SELECT ts_ns, px, scale FROM mark WHERE instrument ="
-            " (SELECT instrument FROM instrument WHERE venue = ? AND name = ?)"
-            " AND ts_ns >= ? AND ts_ns < ? ORDER BY ts_ns, what, source, px, scale",
-            (venue, instrument, since, until),
+        return series_of(first_of_instants(self._query(_ROWS, (venue, instrument, since, until))))
+
+    def _whole(self, venue: str, instrument: str) -> Series:
+        place = venue, instrument
+        known = self._kept.get(place)
+        with self._moment():
+            found = self._query("SELECT id, version FROM store")
+            store, version = found[0] if found else ("", 0)
+            if known is not None and (known.store, known.version) == (store, version):
+                return known.series
+            changed = None if known is None else self._changed(known, place, store, version)
+            if known is None or changed is None:
+                known, changed = NOTHING, (-INT64_MAX, -INT64_MAX)
+            pruned_ns, from_ns = changed
+            newer = self._query(_ROWS, (*place, from_ns, INT64_MAX))
+        if newer or from_ns < INT64_MAX or pruned_ns > -INT64_MAX:
+            rows = spliced(known.rows, pruned_ns, from_ns, first_of_instants(newer))
+            known = Kept(store, version, rows, series_of(rows))
+        else:
+            known = msgspec.structs.replace(known, version=version)
+        self._kept[place] = known
+        return known.series
+
+    def _changed(
+        self, known: Kept, place: tuple[str, str], store: str, version: int
+    ) -> tuple[int, int] | None:
+        """Return (pruned before, changed from) since a version; None where nobody knows it."""
+        if known.store != store or not self._query(
+            "SELECT 1 FROM sqlite_schema WHERE name = 'change'"
+        ):
+            return None
+        ((told, pruned_ns, from_ns),) = self._query(_CHANGED, (*place, known.version))
+        if told != version - known.version:
+            return None
+        return (
+            -INT64_MAX if pruned_ns is None else pruned_ns,
+            INT64_MAX if from_ns is None else from_ns,
         )
-        columns = np.array(found, dtype=np.int64).reshape(-1, 3)
-        times = columns[:, 0]
-        first = np.ones(len(times), dtype=np.bool_)
-        first[1:] = times[1:] != times[:-1]
-        columns = columns[first]
-        px, scale = _on_one_scale(columns[:, 1], columns[:, 2])
-        return Series(np.ascontiguousarray(columns[:, 0]), px, scale)
+
+    def newest_ns(self) -> int | None:
+        """Return the time of the newest mark of all, None where there are none."""
+        found = self._query(
+            "SELECT max((SELECT max(ts_ns) FROM mark WHERE mark.instrument = i.instrument))"
+            " FROM instrument i"
+        )
+        return found[0][0] if found else None
 
     def copy_to(self, path: str | Path) -> None:
         """Copy one consistent state into a new file; nothing where there are no marks yet."""
@@ -199,6 +229,20 @@ class MarkStore:
             self._connection = self._connect("mode=ro" if self._readonly else "mode=rw")
         with self._plain_faults():
             return self._connection.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _moment(self) -> Iterator[None]:
+        """Let several questions be answered from one state of the store."""
+        self._query("SELECT 1")
+        if self._connection is None:
+            yield
+            return
+        self._query("BEGIN")
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:
+                self._query("COMMIT")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -269,6 +313,18 @@ def _lay_out(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
+def _change(connection: sqlite3.Connection, firsts: Mapping[int, int]) -> None:
+    """Begin a new version, and note what it changed; the oldest notes are forgotten."""
+    connection.execute(_CHANGES)
+    found = connection.execute("UPDATE store SET version = version + 1 RETURNING version")
+    ((version,),) = found.fetchall()
+    connection.executemany(
+        "INSERT INTO change VALUES (?, ?, ?)",
+        [(version, number, at_ns) for number, at_ns in firsts.items()],
+    )
+    connection.execute("DELETE FROM change WHERE version <= ?", (version - _MOST_VERSIONS,))
+
+
 def _chunks(marks: Iterable[Mark], size: int) -> Iterator[list[Mark]]:
     source = iter(marks)
     while chunk := list(islice(source, size)):
@@ -283,39 +339,3 @@ def _number(connection: sqlite3.Connection, venue: str, name: str) -> int:
         "SELECT instrument FROM instrument WHERE venue = ? AND name = ?", (venue, name)
     )
     return int(found.fetchone()[0])
-
-
-def _row(instrument: int, mark: Mark) -> tuple[int, int, int, str, int, int]:
-    scale = decimals_of(mark.px)
-    px = to_scaled(mark.px, scale)
-    while abs(px) > INT64_MAX and scale:
-        px, scale = divide_half_even(px, 10), scale - 1
-    if abs(px) > INT64_MAX:
-        raise InputError(
-            f"a mark of {mark.px} does not fit into 64 bits",
-            f"{mark.instrument} on {mark.venue} at {iso(mark.ts_ns)}",
-            "check the price in the source",
-        )
-    return (instrument, mark.ts_ns, _RANK[mark.what], mark.source, px, scale)
-
-
-def _on_one_scale(
-    px: NDArray[np.int64], scales: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], int]:
-    """Bring prices to the finest scale that all of them have room for."""
-    if not len(px):
-        return px.copy(), 0
-    room = int(scales.max())
-    present = [int(scale) for scale in np.unique(scales)]
-    for scale in present:
-        most = int(np.abs(px[scales == scale]).max())
-        while room > scale and most * 10 ** (room - scale) > INT64_MAX:
-            room -= 1
-    out = np.empty_like(px)
-    for scale in present:
-        at = scales == scale
-        if scale <= room:
-            out[at] = px[at] * np.int64(10 ** (room - scale))
-        else:
-            out[at] = [divide_half_even(int(p), 10 ** (scale - room)) for p in px[at]]
-    return out, room
