@@ -366,6 +366,26 @@ def test_what_was_asked_for_stands_under_the_kind_of_order(
     assert (placed.qty, placed.px, placed.stop_px) == wanted
 
 
+@pytest.mark.parametrize(
+    ("side", "direction", "wanted"),
+    [
+        ("SELL", "STOP_DIRECTION_STOP_DOWN", "STOP_LIMIT"),
+        ("SELL", "STOP_DIRECTION_STOP_UP", "TAKE_PROFIT_LIMIT"),
+        ("BUY", "STOP_DIRECTION_STOP_UP", "STOP_LIMIT"),
+        ("BUY", "STOP_DIRECTION_STOP_DOWN", "TAKE_PROFIT_LIMIT"),
+        ("BUY", None, "STOP_LIMIT"),
+    ],
+)
+def test_a_stop_that_waits_for_a_better_price_is_a_target(
+    side: str, direction: str | None, wanted: str
+) -> None:
+    asked = {"base_size": "1", "limit_price": "5", "stop_price": "6", "stop_direction": direction}
+    configuration = {"stop_limit_stop_limit_gtc": asked}
+    told = {"side": side, "order_type": "STOP_LIMIT", "order_configuration": configuration}
+    (placed,) = facts_in({**ORDER, **told}, ORDERS)
+    assert placed.order_type == wanted
+
+
 def test_a_liquidation_is_the_venues_own_order() -> None:
     (placed,) = facts_in({**ORDER, "is_liquidation": True}, ORDERS)
     assert (placed.reduce_only, placed.reason) == (True, "liquidation")

@@ -42,7 +42,6 @@ _KINDS: dict[str, _Kind] = {
 }
 # No product counts its base finer; a quantity told in quote is rounded to this.
 _BASE_DECIMALS = 8
-_MOST_DECIMALS = 18
 
 
 def is_contract(product_id: str) -> bool:
@@ -89,19 +88,14 @@ def instrument_of(account: str, product_id: str) -> Instrument | None:
 
 
 def base_of(quote_size: Decimal, px: Decimal) -> Decimal:
-    """Return the base of a size told in quote: exact where any decimals are, else to 1e-8.
+    """Return the base of a size told in quote, to 1e-8; what is left of the money is the caller's.
 
     >>> base_of(Decimal("10.5"), Decimal("4.2")), base_of(Decimal(10), Decimal(3))
     (Decimal('2.5'), Decimal('3.33333333'))
     """
     scale = max(decimals_of(quote_size), decimals_of(px))
-    divisor = to_scaled(px, scale)
-    for decimals in (_MOST_DECIMALS, _BASE_DECIMALS):
-        qty = from_scaled(
-            divide_half_even(to_scaled(quote_size, scale + decimals), divisor), decimals
-        )
-        if EXACT.multiply(qty, px) == quote_size:
-            break
+    paid = to_scaled(quote_size, scale + _BASE_DECIMALS)
+    qty = from_scaled(divide_half_even(paid, to_scaled(px, scale)), _BASE_DECIMALS)
     return Decimal(plain_text(qty))
 
 

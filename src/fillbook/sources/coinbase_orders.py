@@ -100,7 +100,7 @@ def _placed(row: Row, account: str) -> OrderUpdate:
         side=None if side is None or side in _NO_SIDE else row.choice("side", SIDES),
         order_id=row.need("order_id"),
         client_order_id=row.text("client_order_id"),
-        order_type=row.text("order_type"),
+        order_type=_type(row, asked),
         qty=asked.number("base_size") or None,
         px=asked.number("limit_price") or None,
         stop_px=stop or None,
@@ -115,6 +115,15 @@ def _configuration(row: Row) -> Row:
     if not isinstance(kinds, dict):
         return Row({})
     return next((Row(asked) for asked in kinds.values() if isinstance(asked, dict)), Row({}))
+
+
+def _type(row: Row, asked: Row) -> str | None:
+    """Return the type of an order; a stop that waits for a better price is a target."""
+    told, side = row.text("order_type"), row.text("side")
+    better = {"SELL": "STOP_DIRECTION_STOP_UP", "BUY": "STOP_DIRECTION_STOP_DOWN"}
+    if told == "STOP_LIMIT" and side and asked.text("stop_direction") == better.get(side.upper()):
+        return "TAKE_PROFIT_LIMIT"
+    return told
 
 
 def _first(placed: OrderUpdate) -> Draft:
