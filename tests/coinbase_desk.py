@@ -184,17 +184,19 @@ def desk_run(
     share: str = "1",
     crowd: int = 60,
     strides: bool = True,
+    patience_s: float = 0.3,
+    clock_of: Callable[[int], SimClock] = SimClock,
 ) -> None:
     """Run a test body on a fresh desk, after the world has gone on for a while."""
     world = LiveWorld(seed, plan=plan, accounts=[who], crowd=crowd)
     world.advance_to(START_NS + days_ns)
-    clock = SimClock(world.now_ns)
+    clock = clock_of(world.now_ns)
     key = Key(name=CREDENTIALS.key, secret=CREDENTIALS.secret, account=who)
     venue = CoinbaseServer(
         *(world, clock, plan),
         keys=[key],
         page_rows=page_rows,
-        patience_s=0.3,
+        patience_s=patience_s,
         burst_frames=50,
     )
 

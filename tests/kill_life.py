@@ -18,7 +18,11 @@ from fillbook.cli.opening import find
 from fillbook.ground.clock import SECOND_NS
 from fillbook.ledger.kernel import compiled_fold, compiled_snapshot
 from fillbook.sim.clock import SimClock, SimPace
-from fillbook.sources import binance_live, hyperliquid_live  # noqa: F401 (found by name later)
+from fillbook.sources import (  # noqa: F401 (found by name later)
+    binance_live,
+    coinbase_live,
+    hyperliquid_live,
+)
 from fillbook.sources.attach import Tools
 from fillbook.sources.transport import Patience
 

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import binance_desk
+import coinbase_desk
 import hyperliquid_desk
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
 from fillbook.journal.store import Journal
-from fillbook.sim.cast import HEDGE, SWING
+from fillbook.sim.cast import COINBASE_BOT, HEDGE, PERPS, SWING
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.world import HARVESTER, MAKER, TREND
 from kill_life import CLOCK, SAID, SharedClock
@@ -76,8 +77,18 @@ def _by_address(desk: Any, folder: Path) -> dict[str, str]:
 
 
 def _by_key(desk: Any, folder: Path) -> dict[str, str]:
-    path, known = folder / "venue.key", binance_desk.CREDENTIALS
-    path.write_text(f"key = {known.key}\nsecret = {known.secret}\n")
+    known = binance_desk.CREDENTIALS
+    return _key_file(folder, f"key = {known.key}\nsecret = {known.secret}\n")
+
+
+def _by_token(desk: Any, folder: Path) -> dict[str, str]:
+    known = coinbase_desk.CREDENTIALS
+    return _key_file(folder, json.dumps({"name": known.key, "privateKey": known.secret}))
+
+
+def _key_file(folder: Path, text: str) -> dict[str, str]:
+    path = folder / "venue.key"
+    path.write_text(text)
     path.chmod(0o600)
     return {"key_file": str(path)}
 
@@ -87,6 +98,11 @@ ROWS = (
     Row(
         *("binance", binance_desk.desk_run, (TREND, HEDGE), _by_key),
         facts=("fills", "payments", "charges", "moved"),
+    ),
+    # What a perpetual pays there no read tells.
+    Row(
+        *("coinbase", coinbase_desk.desk_run, (COINBASE_BOT, PERPS), _by_token),
+        facts=("fills",),
     ),
 )
 
