@@ -6,6 +6,7 @@ fills, statistics, pages and alerts come with it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +18,9 @@ from cli_run import fillbook
 from fillbook.analysis.digest import Summary, digest
 from fillbook.analysis.summary import fills, load, performance, trades
 from fillbook.analysis.view import BookView, Query
+from fillbook.desks.portfolio_memory import PortfolioMemoryEngine
 from fillbook.desks.telemetry_metrics import MetricsPage
-from fillbook.desks.trade_monitor import TradeMonitor
+from fillbook.desks.trade_monitor import TradeMonitor, closed_event
 from fillbook.desks.trade_outcomes import exits_of
 from fillbook.facts.identity import key_of
 from fillbook.facts.model import AnyFact, Batch, Claim, Coverage, Decision, Fill
@@ -42,12 +44,13 @@ class Platform:
 class Watched:
     """A monitor polled by hand, each time so much later, and its book read from outside."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, now_ns: int = T0, **options: Any) -> None:
         self.folder = folder
         self.book = folder / "fillbook.db"
         self.platform = Platform()
-        self.now_ns = T0
-        self.monitor = TradeMonitor(self.platform, folder=folder, clock=lambda: self.now_ns)
+        self.now_ns = now_ns
+        options["clock"] = lambda: self.now_ns
+        self.monitor = TradeMonitor(self.platform, folder=folder, **options)
 
     def show(self, *rows: dict[str, Any], later_ns: int = HOUR_NS) -> None:
         self.platform.answer = {"futures_positions": list(rows)}
@@ -103,6 +106,25 @@ def long(price: str, size: str = "1", **more: Any) -> dict[str, Any]:
     return {**about, "current_price": price, **more}
 
 
+def reported(
+    side: Any, px: str, at_ns: int, decision_id: str | None = None, fee: str = "0"
+) -> Fill:
+    """A fill as the venue itself reports it."""
+    return Fill(
+        venue="platform",
+        account="default",
+        ts_ns=at_ns,
+        instrument="BTC",
+        side=side,
+        px=Decimal(px),
+        qty=Decimal(1),
+        fee=Decimal(fee),
+        fee_asset="USD",
+        position_side="long",
+        decision_id=decision_id,
+    )
+
+
 def test_b16_decisions_are_linked_with_the_price_they_saw(watched: Watched) -> None:
     assert watched.monitor.associate_decision("d-7", "BTC")
     watched.now_ns += 1
@@ -138,27 +160,42 @@ def test_b16_b27_the_venues_own_fills_replace_the_inferred_ones(watched: Watched
     (row,) = watched.trades()
     assert (row.exit_price, row.realized_pnl, row.approximate) == ("109.5", "9.5", True)
 
-    def fill(side: Any, px: str, at_ns: int, fee: str) -> Fill:
-        return Fill(
-            venue="platform",
-            account="default",
-            ts_ns=at_ns,
-            instrument="BTC",
-            side=side,
-            px=Decimal(px),
-            qty=Decimal(1),
-            fee=Decimal(fee),
-            fee_asset="USD",
-            position_side="long",
-        )
-
-    told = [fill("buy", "100.25", T0, "0.1"), fill("sell", "109.75", T0 + HOUR_NS, "0.11")]
+    told = [
+        reported("buy", "100.25", T0, fee="0.1"),
+        reported("sell", "109.75", T0 + HOUR_NS, fee="0.11"),
+    ]
     watched.tell(*told, source="venue", rank=RANK_API)
     (row,) = watched.trades()
     assert (row.entry_price, row.exit_price) == ("100.25", "109.75")
     assert (row.realized_pnl, row.net, row.approximate) == ("9.5", "9.29", False)
     (left,) = exits_of(row, watched.ask(lambda view: fills(view, Query())))
     assert (left.price, left.realized, left.source) == ("109.75", "9.5", "order:explicit")
+
+
+def test_b16_a_trade_that_late_fills_made_another_replaces_what_was_told(
+    tmp_path: Path,
+) -> None:
+    memory = PortfolioMemoryEngine({"memory_dir": tmp_path / "memory"})
+    watched = Watched(tmp_path / "metrics", portfolio_memory=memory)
+    watched.show(long("100", decision_id="d-1"))
+    watched.show(long("109.5", decision_id="d-1"))
+    watched.show()
+    (first,) = watched.monitor.get_closed_trades()
+    told = [reported("buy", "100.25", T0, "d-1"), reported("sell", "109", T0 + HOUR_NS + 1)]
+    watched.tell(*told, source="venue", rank=RANK_API)
+    for monitor in (watched.monitor, Watched(tmp_path / "metrics", watched.now_ns).monitor):
+        monitor.platform.answer = {"futures_positions": []}  # type: ignore[attr-defined]
+        for _ in range(2):
+            assert monitor.poll()
+        total = monitor.get_aggregate_statistics()
+        assert (total["total_trades"], total["total_pnl"]) == (1, Decimal("8.75"))
+    (again,) = watched.monitor.get_closed_trades()
+    assert (first["realized_pnl"], again["realized_pnl"]) == (Decimal("9.5"), Decimal("8.75"))
+    assert (again["revision"], again["trade_id"] != first["trade_id"]) == (1, True)
+    assert len(list(watched.folder.glob("trade_*.json"))) == 1
+    assert [o.realized_pnl for o in memory.trade_outcomes] == [Decimal("8.75")]
+    event = json.loads(closed_event(again, [first["trade_id"]]))
+    assert event["id"] == f"{again['trade_id']}:1" and event["supersedes"] == [first["trade_id"]]
 
 
 def test_b16_several_platforms_in_one_answer(watched: Watched) -> None:

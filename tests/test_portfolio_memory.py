@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,18 @@ def test_a_damaged_file_hides_no_other(tmp_path: Path, memory: PortfolioMemoryEn
         ("d9", None),
     ]
     assert isinstance(again.trade_outcomes[0], TradeOutcome)
+
+
+def test_the_page_does_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "trade-monitor.md").read_text(encoding="utf-8")
+    snippet = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[-1]
+    monkeypatch.chdir(tmp_path)
+    shows: dict[str, Any] = {}
+    exec(snippet, shows)
+    remembered(shows["memory"], 100, id="d-17")
+    stats = shows["memory"].analyze_performance().provider_stats
+    assert {name: (s.winning_trades, s.total_pnl) for name, s in stats.items()} == {
+        "ensemble": (1, 100),
+        "local": (1, 60),
+        "qwen": (0, 40),
+    }

@@ -16,7 +16,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,7 +64,18 @@ class Memory(Protocol):
 
 
 class PortfolioMemoryEngine:
-    """Keeps outcomes under `config["memory_dir"]` (default data/memory), earlier runs included."""
+    """Keeps outcomes under `config["memory_dir"]` (default data/memory), earlier runs included.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> told = {"id": "d1", "asset_pair": "BTCUSD", "action": "BUY", "realized_pnl": 75}
+    >>> with TemporaryDirectory() as folder:
+    ...     memory = PortfolioMemoryEngine({"memory_dir": folder})
+    ...     memory.record_decision({"id": "d1", "ai_provider": "qwen", "confidence": 80})
+    ...     memory.record_trade_outcome(told, Decimal(100), "2026-01-05T10:00:00Z").ai_provider
+    ...     memory.analyze_performance().provider_stats["qwen"].win_rate
+    'qwen'
+    100.0
+    """
 
     def __init__(
         self, config: Mapping[str, Any] | None = None, clock: Callable[[], int] = wall_ns
@@ -100,7 +111,10 @@ class PortfolioMemoryEngine:
         hit_stop_loss: bool = False,
         hit_take_profit: bool = False,
     ) -> TradeOutcome:
-        """Remember how a decision ended; the same trade of it again replaces what was known."""
+        """Remember how a decision ended; the same trade of it again replaces what was known.
+
+        So do the trades it names in `supersedes`.
+        """
         decision_id = str(decision["id"])
         told = self._context(decision_id) | {n: v for n, v in decision.items() if v is not None}
         pnl, votes = amount_of(decision.get("realized_pnl")), votes_of(told)
@@ -140,6 +154,7 @@ class PortfolioMemoryEngine:
             if total is None or not worth
             else float(100 * total / worth),
         )
+        self._forget(set(decision.get("supersedes", ())) - {outcome.trade_id})
         path = self._place(outcome)
         write_whole(path, msgspec.json.encode(outcome))
         self._kept[path] = outcome
@@ -175,6 +190,11 @@ class PortfolioMemoryEngine:
             )
         named = currency or (names[0] if names else "USD")
         return named, [each for each in self.trade_outcomes if each.currency == named]
+
+    def _forget(self, trade_ids: set[str | None]) -> None:
+        for path in [p for p, each in self._kept.items() if each.trade_id in trade_ids]:
+            path.unlink(missing_ok=True)
+            del self._kept[path]
 
     def _place(self, outcome: TradeOutcome) -> Path:
         """Return an outcome's file; further trades of one decision get files of their own."""
@@ -227,11 +247,16 @@ def decision_of(row: TradeRow, record: Record, multiplier: Decimal = Decimal(1))
 
 
 def remember(
-    memory: Memory, row: TradeRow, record: Record, multiplier: Decimal = Decimal(1)
+    memory: Memory,
+    row: TradeRow,
+    record: Record,
+    multiplier: Decimal = Decimal(1),
+    supersedes: Sequence[str] = (),
 ) -> None:
-    """Hand a finished trade to a memory."""
+    """Hand a finished trade to a memory, naming the trades it stands in place of."""
+    decision = decision_of(row, record, multiplier)
     memory.record_trade_outcome(
-        decision_of(row, record, multiplier),
+        {**decision, "supersedes": list(supersedes)} if supersedes else decision,
         exit_price=record["exit_price"],
         exit_timestamp=record["exit_time"],
         hit_stop_loss=record["exit_reason"] == "stop_loss_likely",

@@ -50,7 +50,11 @@ class Look(msgspec.Struct, frozen=True):
 
     def exits(self, row: TradeRow) -> list[Exit]:
         """Return the closings of one of these trades, partial ones included."""
-        query = Query(since_ns=parse_ns(row.entry_time), instruments=(row.product_id,))
+        query = Query(
+            since_ns=parse_ns(row.entry_time),
+            accounts=(row.account,),
+            instruments=(row.product_id,),
+        )
         return exits_of(row, fills(self.view, query))
 
 
@@ -151,9 +155,10 @@ class PositionBook:
         ledger = self._following.refresh(journal)
         valuer = Valuer(marks, self._settings.marks.max_age_ns)
         view = BookView(lambda: ledger, valuer, self._settings, seq=ledger.seq, head=ledger.head)
-        rows = trades(view, Query(since_ns=self._since_ns))
+        mine = (self._observer.account,)
+        rows = trades(view, Query(since_ns=self._since_ns, accounts=mine))
         opened = tuple(row for row in rows if row.final_status == "open")
-        held = positions(view, Query())
+        held = positions(view, Query(accounts=mine))
         return Look(
             view,
             opened,

@@ -67,6 +67,14 @@ class PerformanceTelemetry:
     opened. `account` and `venue` name whose events these are, `currency` the settlement of the
     figures, `tz` the zone of times that name none. With a `port` (0: any) the loop serves its
     metrics on this machine. `clock` returns UTC nanoseconds.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> about = {"trade_id": "t1", "symbol": "BTCUSDT", "side": "LONG", "quantity": 1}
+    >>> with TemporaryDirectory() as logs, PerformanceTelemetry(log_dir=logs) as telemetry:
+    ...     telemetry.on_position_opened({**about, "entry_price": 100, "fee": "0.5"})
+    ...     telemetry.on_position_closed({**about, "exit_price": 110, "fee": "0.5"})
+    ...     print(telemetry.trade_summary().net_pnl.normalize())
+    9
     """
 
     def __init__(

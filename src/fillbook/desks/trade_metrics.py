@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import msgspec
 
 from fillbook.analysis.answers import TradeRow
 from fillbook.analysis.exits import exit_reason
-from fillbook.ground.clock import iso
+from fillbook.ground.clock import iso, parse_ns
 from fillbook.ground.clock import now_ns as wall_ns
 
 log = logging.getLogger("fillbook.desks")
@@ -67,7 +67,17 @@ def record_of(row: TradeRow, updates: int, *, forced: bool = False) -> Record:
 
 
 class TradeMetricsCollector:
-    """Keeps finished trades in `storage_dir` and adds them up, earlier runs included."""
+    """Keeps finished trades in `storage_dir` and adds them up, earlier runs included.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> told = {"trade_id": "t1", "exit_time": "2026-01-05T10:00:00Z", "realized_pnl": 1500}
+    >>> with TemporaryDirectory() as folder:
+    ...     collector = TradeMetricsCollector(folder)
+    ...     [collector.record_trade_metrics(told).name for _ in range(2)]
+    ...     collector.get_aggregate_statistics()["total_trades"]
+    ['trade_t1_20260105T100000Z.json', 'trade_t1_20260105T100000Z.json']
+    1
+    """
 
     def __init__(
         self, storage_dir: str | Path = STORAGE, clock: Callable[[], int] = wall_ns
@@ -86,18 +96,35 @@ class TradeMetricsCollector:
         return self.storage_dir / f"trade_{name}_{stamp}.json"
 
     def knows(self, record: Mapping[str, Any]) -> bool:
-        """Say whether a trade was collected already, by this run or an earlier one."""
+        """Say whether a trade was collected with this result, by this run or an earlier one."""
         with self._lock:
-            return self.path_of(record).name in self._records
+            kept = self._records.get(self.path_of(record).name)
+        return kept is not None and kept["realized_pnl"] == record["realized_pnl"]
 
-    def record_trade_metrics(self, record: Mapping[str, Any]) -> Path:
-        """Write a finished trade and count it; once more changes nothing. Returns its file."""
+    def told_before(self, record: Mapping[str, Any]) -> list[Record]:
+        """Return the collected trades that one replaces which late facts made known.
+
+        They are of its product and side, and overlap it in time.
+        """
+        with self._lock:
+            return [kept for kept in self._records.values() if _is_of_one(kept, record)]
+
+    def record_trade_metrics(
+        self, record: Mapping[str, Any], replaces: Sequence[Mapping[str, Any]] = ()
+    ) -> Path:
+        """Write a finished trade and count it; once more changes nothing. Returns its file.
+
+        The files of the trades it `replaces` are removed, and count no more.
+        """
         path = self.path_of(record)
         kept = {**record, "collected_at": iso(self._clock())}
         with self._lock:
-            if path.name not in self._records:
+            if replaces or path.name not in self._records:
                 write_whole(path, NUMBERS.encode(kept))
                 self._records[path.name] = kept
+            for old in {self.path_of(each).name for each in replaces} - {path.name}:
+                (self.storage_dir / old).unlink(missing_ok=True)
+                self._records.pop(old, None)
         return path
 
     def get_recent_metrics(self, limit: int = 10) -> list[Record]:
@@ -189,6 +216,23 @@ def write_whole(path: Path, content: bytes) -> None:
     beside = path.with_name(f".{path.name}.part")
     beside.write_bytes(content)
     beside.replace(path)
+
+
+def _is_of_one(kept: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    if kept["trade_id"] == record["trade_id"]:
+        return True
+    if any(kept.get(name) != record.get(name) for name in ("product_id", "side")):
+        return False
+    try:
+        (begun, ended), (later_begun, later_ended) = _span_ns(kept), _span_ns(record)
+    except ValueError:
+        return False
+    return begun < later_ended and later_begun < ended
+
+
+def _span_ns(record: Mapping[str, Any]) -> tuple[int, int]:
+    """Return when a trade began and ended; ValueError where a file does not tell."""
+    return parse_ns(str(record.get("entry_time"))), parse_ns(str(record.get("exit_time")))
 
 
 def _sample(record: Record) -> Record:

@@ -16,7 +16,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,17 @@ class TradeMonitor:
     on, because a position nobody watches is no safer. A `webhook` URL gets an event for each
     finished trade.
     `account` names the account in the book, `multipliers` the contract sizes by product.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> class Platform:
+    ...     held = [{"product_id": "BTC", "size": 1, "entry_price": 100, "current_price": 104}]
+    ...     def get_portfolio_breakdown(self):
+    ...         return {"futures_positions": self.held}
+    >>> with TemporaryDirectory() as folder:
+    ...     monitor = TradeMonitor(Platform(), folder=folder)
+    ...     seen, Platform.held = monitor.poll(), []
+    ...     seen and monitor.poll() and str(monitor.get_aggregate_statistics()["total_pnl"])
+    '4'
     """
 
     MAX_CONCURRENT_TRADES: int | None = None
@@ -115,7 +126,7 @@ class TradeMonitor:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._flat_closes = 0
-        self._told: set[str] = set()
+        self._told: set[tuple[str, int]] = set()
         # How many fills each open trade had when its closings were last looked at.
         self._fills: dict[str, int] = {}
 
@@ -200,13 +211,17 @@ class TradeMonitor:
     def _poll(self, ended: threading.Event) -> bool:
         try:
             seen = ask_positions(self.platform)
-            for bad in seen.unreadable:
-                log.warning("a position cannot be read (%s): %s", bad.instrument, bad.reason)
+        except Exception as fault:  # a platform may fail in any way; watching goes on
+            log.warning("positions unknown, counted as still open: %s", fault)
+            return False
+        for bad in seen.unreadable:
+            log.warning("a position cannot be read (%s): %s", bad.instrument, bad.reason)
+        try:
             with self._turn:
                 if not ended.is_set():
                     self._take(self._book.look(seen))
-        except Exception as fault:  # a platform may fail in any way; watching goes on
-            log.warning("positions unknown, counted as still open: %s", fault)
+        except Exception:  # the bot must not suffer; the next poll starts again from the book
+            log.exception("what the platform showed could not be written down")
             return False
         return True
 
@@ -252,31 +267,41 @@ class TradeMonitor:
             self._fills[row.trade_id] = row.fills
 
     def _finish(self, look: Look, row: TradeRow, record: Record) -> None:
-        """Hand a finished trade to everyone; its file comes last, so that a kill repeats it."""
-        is_news = row.trade_id not in self._told
+        """Hand a finished trade to everyone; its file comes last, so that a kill repeats it.
+
+        A trade that late facts made another replaces what was told of it before.
+        """
+        before = self.metrics_collector.told_before(record)
+        if before:
+            record["revision"] = 1 + max(each.get("revision", 0) for each in before)
+        told = (row.trade_id, record.get("revision", 0))
+        is_news = told not in self._told
         if is_news:
-            log.info("📊 Trade completed: %s | PnL: %s", name_of(row), pnl_of(row))
-        for what, step in self._steps(look, row, record, is_news):
+            line = "🔁 Trade revised" if before else "📊 Trade completed"
+            log.info("%s: %s | PnL: %s", line, name_of(row), pnl_of(row))
+        for what, step in self._steps(look, row, record, before, is_news):
             try:
                 step()
             except Exception:  # who takes a trade may fail in any way; watching goes on
                 log.exception("%s was not written for %s", what, row.trade_id)
         if is_news:
-            self._told.add(row.trade_id)
+            self._told.add(told)
             self.closed_trades_queue.put(record)
             self._watch_flat(row)
 
     def _steps(
-        self, look: Look, row: TradeRow, record: Record, is_news: bool
+        self, look: Look, row: TradeRow, record: Record, before: list[Record], is_news: bool
     ) -> Iterator[tuple[str, Callable[[], object]]]:
         memory, webhook, size = self.portfolio_memory, self._webhook, self._multiplier(row)
-        if is_news:
+        old = [each["trade_id"] for each in before]
+        if is_news and not before:
             yield "the outcome line", lambda: self._lines.add(row, look.exits(row), size)
         if is_news and memory is not None:
-            yield "the portfolio memory", lambda: remember(memory, row, record, size)
+            yield "the portfolio memory", lambda: remember(memory, row, record, size, old)
         if is_news and webhook is not None:
-            yield "the webhook's event", lambda: webhook.post(closed_event(row, record))
-        yield "the trade's file", lambda: self.metrics_collector.record_trade_metrics(record)
+            yield "the webhook's event", lambda: webhook.post(closed_event(record, old))
+        collector = self.metrics_collector
+        yield "the trade's file", lambda: collector.record_trade_metrics(record, before)
 
     def _multiplier(self, row: TradeRow) -> Decimal:
         return self._multipliers.get(row.product_id, Decimal(1))
@@ -301,7 +326,8 @@ class TradeMonitor:
             )
 
 
-def closed_event(row: TradeRow, record: Record) -> bytes:
+def closed_event(record: Record, supersedes: Sequence[str] = ()) -> bytes:
     """Return what a webhook is told of a finished trade; a repetition has the same `id`."""
-    event = {"event": TRADE_CLOSED, "id": f"{row.trade_id}:{row.revision}", "trade": record}
-    return NUMBERS.encode(event)
+    name = f"{record['trade_id']}:{record.get('revision', 0)}"
+    event: Record = {"event": TRADE_CLOSED, "id": name, "trade": record}
+    return NUMBERS.encode({**event, "supersedes": supersedes} if supersedes else event)
