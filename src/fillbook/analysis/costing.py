@@ -6,33 +6,40 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from fillbook.analysis.answers import CostRow
 from fillbook.analysis.costs import (
     LIQUIDITY_UNKNOWN,
     MAKER,
     TAKER,
+    Traded,
     fee_totals,
     funding_totals,
     total_costs,
+    traded_values,
 )
 from fillbook.analysis.view import BookView, Part, Query, parts_of
 from fillbook.ground.exact import money_text
 from fillbook.ledger import layout
-from fillbook.ledger.amounts import to_int, to_ints, total
+from fillbook.ledger.amounts import Wide, from_ints, negated, products, to_ints, total
 from fillbook.ledger.columns import MAKER as IS_MAKER
 from fillbook.ledger.columns import TAKER as IS_TAKER
 
 
 @dataclass
 class _Asset:
-    """Rows of one asset, collected over groups."""
+    """What was paid and received in one asset, collected over groups as columns.
 
-    fees: list[int] = field(default_factory=list)
-    liquidity: list[int] = field(default_factory=list)
-    known: list[bool] = field(default_factory=list)
-    traded: list[int] | None = field(default_factory=list)
-    funding: list[int] = field(default_factory=list)
+    `is_foreign` says that fills of other settlement currencies paid fees in it.
+    """
+
+    fees: list[Wide] = field(default_factory=list)
+    liquidity: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+    known: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    traded: Traded = field(default_factory=Traded)
+    is_foreign: bool = False
+    funding: list[Wide] = field(default_factory=list)
     charges: int = 0
 
 
@@ -48,46 +55,62 @@ def costs(view: BookView, query: Query) -> list[CostRow]:
 
 
 def _collect(part: Part, assets: dict[str, _Asset]) -> None:
-    columns, events = part.group.columns, part.group.columns.events
-    settle = assets.setdefault(columns.contract.settle, _Asset())
-    rows = np.arange(len(columns))[part.rows]
-    fees = to_ints(events.fee[rows])
-    foreign = to_ints(columns.foreign_amount[rows])
-    funding = part.group.books.outputs.funding
-    for place, row in enumerate(rows.tolist()):
-        kind = int(events.kind[row])
-        other = int(columns.foreign[row])
-        paid_in = settle
-        amount = fees[place]
-        if other >= 0:
-            paid_in, amount = assets.setdefault(columns.assets[other], _Asset()), foreign[place]
-            if paid_in.traded is not None and kind == layout.FILL:
-                paid_in.traded = None
-        if kind == layout.FILL:
-            _add_fill(paid_in, part, row, amount)
-        elif kind == layout.FEE:
-            paid_in.charges += amount
-        elif kind in (layout.FUNDING, layout.FUNDING_SHARE):
-            paid_in.funding.append(-amount if other >= 0 else to_int(funding[row]))
-
-
-def _add_fill(asset: _Asset, part: Part, row: int, fee: int) -> None:
     columns = part.group.columns
-    traits = int(columns.traits[row])
-    asset.fees.append(fee)
-    asset.liquidity.append(
-        MAKER if traits & IS_MAKER else TAKER if traits & IS_TAKER else LIQUIDITY_UNKNOWN
-    )
-    asset.known.append(not columns.events.flags[row] & layout.FEE_UNKNOWN)
-    if asset.traded is not None:
-        terms = columns.terms
-        value = int(columns.traded_qty[row]) * int(columns.events.px[row, 3]) * terms.factor
-        asset.traded.append(abs(value) // terms.divisor)
+    rows = np.arange(len(columns))[part.rows]
+    foreign = columns.foreign[rows]
+    own = assets.setdefault(columns.contract.settle, _Asset())
+    ours = rows[foreign < 0]
+    _add(own, part, ours, columns.events.fee[ours])
+    own.traded += _traded(part, ours[columns.events.kind[ours] == layout.FILL])
+    for number in np.unique(foreign[foreign >= 0]).tolist():
+        theirs = rows[foreign == number]
+        asset = assets.setdefault(columns.assets[number], _Asset())
+        _add(asset, part, theirs, columns.foreign_amount[theirs], is_foreign=True)
+
+
+def _add(
+    asset: _Asset, part: Part, rows: npt.NDArray[np.int64], amounts: Wide, is_foreign: bool = False
+) -> None:
+    """Add the rows of a part that were paid in an asset, `amounts` of each."""
+    columns = part.group.columns
+    kinds = columns.events.kind[rows]
+    fills, funding = kinds == layout.FILL, np.isin(kinds, (layout.FUNDING, layout.FUNDING_SHARE))
+    asset.fees.append(amounts[fills])
+    asset.liquidity.append(_liquidity(columns.traits[rows[fills]]))
+    asset.known.append((columns.events.flags[rows[fills]] & layout.FEE_UNKNOWN) == 0)
+    asset.charges += total(amounts[kinds == layout.FEE])
+    flows = part.group.books.outputs.funding
+    asset.funding.append(negated(amounts[funding]) if is_foreign else flows[rows[funding]])
+    asset.is_foreign |= is_foreign and bool(fills.any())
+
+
+def _liquidity(traits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    made, took = (traits & IS_MAKER) != 0, (traits & IS_TAKER) != 0
+    told = np.where(made, MAKER, np.where(took, TAKER, LIQUIDITY_UNKNOWN))
+    return told.astype(np.uint8)
+
+
+def _traded(part: Part, fills: npt.NDArray[np.int64]) -> Traded:
+    """Add up the traded value of some fills in the settlement currency."""
+    columns, terms = part.group.columns, part.group.columns.terms
+    values = products(np.abs(columns.traded_qty[fills]), np.abs(columns.events.px[fills, 3]))
+    factor = abs(terms.factor)
+    if terms.divisor != 1:
+        # Each fill's value loses its own remainder.
+        values, factor = from_ints(v * factor // terms.divisor for v in to_ints(values)), 1
+    kinds = _liquidity(columns.traits[fills])
+    known = (columns.events.flags[fills] & layout.FEE_UNKNOWN) == 0
+    return traded_values(values, kinds, known).times(factor)
 
 
 def _row(name: str, asset: _Asset) -> CostRow:
-    fees = fee_totals(asset.fees, asset.liquidity, asset.known, asset.traded)
-    funding = funding_totals(asset.funding)
+    fees = fee_totals(
+        np.concatenate(asset.fees),
+        np.concatenate(asset.liquidity),
+        np.concatenate(asset.known),
+        None if asset.is_foreign else asset.traded,
+    )
+    funding = funding_totals(np.concatenate(asset.funding))
     return CostRow(
         asset=name,
         fees=money_text(fees.fees),

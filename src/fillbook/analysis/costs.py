@@ -38,6 +38,37 @@ class FeeTotals(msgspec.Struct, frozen=True, kw_only=True):
     maker_ratio: float | None
 
 
+class Traded(msgspec.Struct, frozen=True, kw_only=True):
+    """Traded value of some fills in one asset: of all, of those whose fee is known, by liquidity.
+
+    >>> (Traded(whole=5, maker=5) + Traded(whole=2, taker=2)).times(3)
+    Traded(whole=21, with_fee=0, maker=15, taker=6)
+    """
+
+    whole: int = 0
+    with_fee: int = 0
+    maker: int = 0
+    taker: int = 0
+
+    def __add__(self, other: Traded) -> Traded:
+        """Return the value of both."""
+        return Traded(
+            whole=self.whole + other.whole,
+            with_fee=self.with_fee + other.with_fee,
+            maker=self.maker + other.maker,
+            taker=self.taker + other.taker,
+        )
+
+    def times(self, factor: int) -> Traded:
+        """Return the value in units that are `factor` times as large."""
+        return Traded(
+            whole=self.whole * factor,
+            with_fee=self.with_fee * factor,
+            maker=self.maker * factor,
+            taker=self.taker * factor,
+        )
+
+
 class FundingTotals(msgspec.Struct, frozen=True, kw_only=True):
     """Funding in one asset; both sides positive, `net` = received - paid."""
 
@@ -54,12 +85,12 @@ def fee_totals(
     fees: Sequence[int] | Wide,
     liquidity: Sequence[int] | NDArray[np.uint8] | None = None,
     known: Sequence[bool] | NDArray[np.bool_] | None = None,
-    volume: Sequence[int] | Wide | None = None,
+    volume: Sequence[int] | Wide | Traded | None = None,
 ) -> FeeTotals:
     """Add up the fees of n fills in one asset; inputs are parallel.
 
     `liquidity` holds LIQUIDITY_UNKNOWN, MAKER or TAKER; `known` is False where a fee is missing;
-    `volume` is each fill's traded value in the same asset, positive.
+    `volume` is each fill's traded value in the same asset, positive, or what they add up to.
 
     >>> totals = fee_totals([10, -2, 5], liquidity=[TAKER, MAKER, LIQUIDITY_UNKNOWN])
     >>> totals.fees, totals.fees_taker, totals.rebates
@@ -73,7 +104,9 @@ def fee_totals(
         total(column[has_fee & (kinds == kind)]) for kind in (MAKER, TAKER, LIQUIDITY_UNKNOWN)
     )
     charged = maker + taker + unknown
-    traded = None if volume is None else money_column(volume)
+    traded = volume
+    if traded is not None and not isinstance(traded, Traded):
+        traded = traded_values(money_column(traded), kinds, has_fee)
     return FeeTotals(
         fees=charged,
         fees_maker=maker,
@@ -82,9 +115,19 @@ def fee_totals(
         rebates=-total(column[has_fee & (column[:, 0] < 0)]),
         n_fills=n,
         n_fee_unknown=n - int(has_fee.sum()),
-        volume=None if traded is None else total(traded),
-        fee_bps=None if traded is None else _share(10_000 * charged, total(traded[has_fee])),
-        maker_ratio=None if traded is None else _maker_ratio(traded, kinds),
+        volume=None if traded is None else traded.whole,
+        fee_bps=None if traded is None else _share(10_000 * charged, traded.with_fee),
+        maker_ratio=None if traded is None else _share(traded.maker, traded.maker + traded.taker),
+    )
+
+
+def traded_values(values: Wide, liquidity: NDArray[np.uint8], known: NDArray[np.bool_]) -> Traded:
+    """Add up the traded values of n fills; inputs are parallel, as in `fee_totals`."""
+    return Traded(
+        whole=total(values),
+        with_fee=total(values[known]),
+        maker=total(values[liquidity == MAKER]),
+        taker=total(values[liquidity == TAKER]),
     )
 
 
@@ -107,10 +150,6 @@ def total_costs(fees: int, funding: FundingTotals, charges: int = 0) -> int:
     60
     """
     return fees + charges - funding.net
-
-
-def _maker_ratio(traded: Wide, kinds: NDArray[np.uint8]) -> float | None:
-    return _share(total(traded[kinds == MAKER]), total(traded[kinds != 0]))
 
 
 def _share(part: int, whole: int) -> float | None:
