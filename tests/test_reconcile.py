@@ -22,7 +22,7 @@ from fillbook.analysis.view import Query
 from fillbook.cli.app import app
 from fillbook.facts.model import Claim, Fill, Instrument, OrderUpdate, Report, Span, Transfer
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
-from fillbook.ground.settings import Settings
+from fillbook.ground.settings import FoldSettings, Settings
 from fillbook.journal.store import Journal
 from fillbook.journal.values import BatchOpen, Page
 from fillbook.marks.series import Mark, MarkStore
@@ -329,6 +329,36 @@ def test_a_wrong_result_does_not_hide_behind_a_large_sum(tmp_path: Path) -> None
     # 0.1 % of 20,003 would allow 20; the row itself is off by 3 of 1,003.
     assert (check.state, check.difference, check.ids) == ("differs", "-3", ("f15",))
     assert [near.fill_id for near in check.fills] == ["f15"]
+
+
+def test_v17_a_result_that_prices_contradict_is_told_and_not_taken(tmp_path: Path) -> None:
+    facts = [
+        fill(0, "buy", "1", "100"),
+        fill(MINUTE_NS, "sell", "1", "110", venue_pnl=Decimal(999)),
+        *complete(HOURS),
+    ]
+    (check,) = checks(reconciled(tmp_path, facts), "realised")
+    told = (check.state, check.ours, check.theirs, check.difference)
+    assert told == ("differs", "10", "999", "-989")
+    assert [near.fill_id for near in check.fills] == ["f1"]
+
+
+def test_the_method_of_the_book_does_not_make_it_differ(tmp_path: Path) -> None:
+    """Venues show average cost; a book folded first in, first out agrees all the same."""
+    facts = [
+        fill(0, "buy", "1", "100"),
+        fill(MINUTE_NS, "buy", "1", "200"),
+        fill(2 * MINUTE_NS, "sell", "1", "160", venue_pnl=Decimal(10)),
+        *complete(HOURS),
+    ]
+    settings = Settings(fold=FoldSettings(method="fifo"))
+    with Journal.open(book_of(tmp_path, facts)) as journal:
+        view = load(journal, None, settings)
+        told = reconcile(view, Stated(journal.claims()), Query())
+        assert why(view, Query()).currencies["USDT"].realized == "60"
+    (check,) = checks(told, "realised")
+    assert (check.state, check.ours) == ("agrees", "10")
+    assert not [found for found in view.findings if found.code == "venue-disagrees"]
 
 
 def test_orders_that_have_ended_are_compared_with_their_fills(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def check_orders(
     An order that is still open is compared when it has ended.
     """
     told = _orders(ledger.orders, stated)
-    rows = _rows_by_order(groups, since_ns)
+    rows = _rows_by_order(groups, told, since_ns)
     checks = []
     for account in accounts:
         mine = {
@@ -117,14 +117,20 @@ def _size(update: OrderUpdate) -> Decimal:
 
 
 def _rows_by_order(
-    groups: Mapping[GroupKey, GroupLedger], since_ns: int
+    groups: Mapping[GroupKey, GroupLedger],
+    told: Mapping[tuple[str, str, str], Mapping[str, _Order]],
+    since_ns: int,
 ) -> dict[tuple[str, str, str, str], list[tuple[GroupLedger, int]]]:
+    """Return the fills of every order that says something, by its place."""
     found: dict[tuple[str, str, str, str], list[tuple[GroupLedger, int]]] = defaultdict(list)
     for key, group in groups.items():
-        for row in fill_rows(group, since_ns, _END_NS).tolist():
-            order_id = group.columns.order_id[row]
-            if order_id is not None:
-                found[key.venue, key.account, key.instrument, order_id].append((group, row))
+        orders = told.get((key.venue, key.account, key.instrument))
+        if orders:
+            named = group.columns.order_id
+            for row in fill_rows(group, since_ns, _END_NS).tolist():
+                order_id = named[row]
+                if order_id in orders:
+                    found[key.venue, key.account, key.instrument, order_id].append((group, row))
     return found
 
 

@@ -20,6 +20,7 @@ from fillbook.ground.settings import Settings
 from fillbook.ledger.group import GroupLedger
 from fillbook.ledger.ledger import Ledger
 from fillbook.resolve.assignment import leg_in, strategy_in
+from fillbook.resolve.event import GroupKey
 
 Rows = slice | npt.NDArray[np.int64]
 
@@ -76,6 +77,15 @@ class BookView:
     def ledger(self) -> Ledger:
         """Return the folded ledger."""
         return self._fold()
+
+    @cached_property
+    def groups_of(self) -> dict[tuple[str, str], dict[GroupKey, GroupLedger]]:
+        """Return the groups of each (venue, account) by their keys."""
+        found: dict[tuple[str, str], dict[GroupKey, GroupLedger]] = {}
+        for group in self.ledger.groups:
+            key = group.columns.key
+            found.setdefault((key.venue, key.account), {})[key] = group
+        return found
 
     @cached_property
     def end_ns(self) -> int:

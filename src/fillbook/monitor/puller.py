@@ -235,9 +235,8 @@ class AccountPuller:
         """
         self._reconciler.settle(self._mine(checks))
         mine = (self.account.venue, self.account.account)
-        for group in view.ledger.groups:
-            key, is_coins = group.columns.key, group.columns.contract.contract == "spot"
-            if (key.venue, key.account) == mine and not is_coins and len(group):
+        for key, group in view.groups_of.get(mine, {}).items():
+            if group.columns.contract.contract != "spot" and len(group):
                 said_ns = self._snapshots.said_ns(key.instrument, key.position_side)
                 if int(group.columns.ts_ns[-1]) > said_ns:
                     self._snapshots.say_again(key.instrument, key.position_side)

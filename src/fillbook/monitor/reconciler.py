@@ -94,7 +94,7 @@ class Reconciler:
 
     async def compare(self, view: BookView, venue: str, account: str, said: Statement) -> None:
         """Compare all positions with what the venue just said; pulls where they differ."""
-        groups = _groups_of(view, venue, account)
+        groups = view.groups_of.get((venue, account), {})
         told = _told(groups, venue, account, said)
         for key, report in told.items():
             self._first_ns.setdefault(key, report.ts_ns)
@@ -108,18 +108,18 @@ class Reconciler:
             await self._look_again(venue, account)
 
     async def _look_again(self, venue: str, account: str) -> None:
-        groups = _groups_of(await self._fresh(), venue, account)
+        groups = (await self._fresh()).groups_of.get((venue, account), {})
         for key in [key for key in self._suspects if self._still(groups, key)]:
             suspect = self._suspects[key]
             if suspect.stage == "seen":
                 await self._backfill(_COMPONENTS["position"], key.instrument, deep=False)
                 suspect.stage = "pulled"
-                groups = _groups_of(await self._fresh(), venue, account)
+                groups = (await self._fresh()).groups_of.get((venue, account), {})
                 self._still(groups, key)
             elif self._is_time_for_deep(suspect):
                 await self._backfill(_COMPONENTS["position"], key.instrument, deep=True)
                 suspect.deep_ns = self._now_ns()
-                groups = _groups_of(await self._fresh(), venue, account)
+                groups = (await self._fresh()).groups_of.get((venue, account), {})
                 if self._still(groups, key):
                     self._last(key, groups.get(key), suspect)
 
@@ -197,11 +197,6 @@ class Reconciler:
             f"✓ {self._label}: {check.check} of {check.instrument or 'the account'} agrees with "
             f"the venue's again ({check.difference} {check.unit} is explained)"
         )
-
-
-def _groups_of(view: BookView, venue: str, account: str) -> dict[GroupKey, GroupLedger]:
-    keyed = ((group.columns.key, group) for group in view.ledger.groups)
-    return {key: group for key, group in keyed if (key.venue, key.account) == (venue, account)}
 
 
 def _told(
