@@ -214,6 +214,24 @@ def test_closing_a_hedged_side_needs_no_reduce_only_flag(desk: PerformanceTeleme
     assert [(row.side, row.net) for row in trades(desk)] == [("LONG", "-3")]
 
 
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("autoclose-1701", "liquidation"),
+        ("adl_autoclose", "adl"),
+        ("settlement_autoclose-7", "settlement"),
+    ],
+)
+def test_the_venues_own_orders_close_and_open_nothing(
+    desk: PerformanceTelemetry, name: str, cause: str
+) -> None:
+    opened(desk)
+    desk.on_event(frame(5, "SELL", "1", "60", x="CALCULATED", c=name, i=3, rp="-40"))
+    (row,) = trades(desk)
+    assert (row.net, row.exit_cause, row.exit_cause_certain) == ("-40", cause, True)
+    assert desk.update_metrics().open_trades == ()
+
+
 def test_states_of_an_order_that_are_no_trade_fill_nothing(desk: PerformanceTelemetry) -> None:
     for number, (what, state) in enumerate(
         (("NEW", "NEW"), ("CANCELED", "CANCELED"), ("EXPIRED", "EXPIRED_IN_MATCH"))

@@ -360,6 +360,10 @@ def test_an_event_that_cannot_be_read_is_named_and_harms_nothing(
     assert [line.split(":")[0] for line in desk.refused] == [
         *("positionopened", "margincall", "orderplaced")
     ]
+    for _ in range(2000):
+        desk.on_event({"event_type": "MARGIN_CALL", "symbol": "BTCUSDT"})
+    assert desk.trade_summary().total_trades == 1
+    assert len(desk.refused) == 1000
 
 
 def test_a15_a22_a_restart_loses_nothing(tmp_path: Path, clock: Clock) -> None:

@@ -145,6 +145,10 @@ def test_a25_paper_fills_are_events_and_their_money_is_exact(tmp_path: Path) -> 
         assert desk.refused == []
         (row,) = desk.update_metrics().recent_trades
         told = desk.execution_summary()
+        # Another run numbers its fills anew, and they count all the same.
+        (more,) = broker().place(order(client_order_id="o3"), QUOTE, T0 + HOUR_NS + 1)
+        desk.on_event(more)
+        assert len(desk.update_metrics().open_trades) == 1
     # By hand: (110.1 x 0.9995 - 99) x 0.3, fees 0.02 % of 29.7 and 0.04 % of the sale.
     sale = Decimal("110.1") * Decimal("0.9995") * Decimal("0.3")
     fees = Decimal("29.7") * Decimal("0.0002") + sale * Decimal("0.0004")

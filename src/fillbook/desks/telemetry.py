@@ -147,8 +147,8 @@ class PerformanceTelemetry:
 
     @property
     def refused(self) -> list[str]:
-        """Return what could not be read so far, in plain words."""
-        return self._intake.refused
+        """Return what could not be read, in plain words: the last thousand of it."""
+        return list(self._intake.refused)
 
     def check_positions(self, positions: Iterable[object]) -> list[Difference]:
         """Compare the venue's positions with the bot's own; returns what a person must look at.

@@ -52,6 +52,8 @@ _NAMES = {
 }
 # Selling what is held long closes it, also where the venue knows no reduce-only orders.
 _CLOSERS = frozenset({("LONG", "SELL"), ("SHORT", "BUY")})
+# Orders of the venue itself only ever close: liquidation, deleveraging, settlement.
+_OF_THE_VENUE = re.compile(r"(adl_|settlement_)?autoclose.*")
 
 
 def from_stream(event: object) -> dict[str, Any] | None:
@@ -70,7 +72,8 @@ def from_stream(event: object) -> dict[str, Any] | None:
     told = {name: order[short] for short, name in _NAMES.items() if short in order}
     # NEW_ADL and EXPIRED_IN_MATCH are what they begin with.
     told["status"] = re.sub("^(NEW|EXPIRED)_.*", r"\1", str(order.get("X")))
-    if (order.get("ps"), order.get("S")) in _CLOSERS:
+    by_venue = _OF_THE_VENUE.fullmatch(str(order.get("c")))
+    if by_venue or (order.get("ps"), order.get("S")) in _CLOSERS:
         told["reduce_only"] = True
     return {
         **told,

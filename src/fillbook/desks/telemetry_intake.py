@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from datetime import tzinfo
 
@@ -16,16 +17,19 @@ from fillbook.facts.model import Claim
 from fillbook.journal.values import BatchOpen
 from fillbook.sources.source import RowError
 
+# A bot may send the same nonsense for years.
+MOST_REFUSED = 1000
+
 _log = logging.getLogger(__name__)
 
 
 class EventIntake:
-    """Writes one account's events into its book; `refused` says what could not be read."""
+    """Writes one account's events into its book; `refused` says what could not be read lately."""
 
     def __init__(
         self, book: DeskBook, whose: DeskAccount, clock: Callable[[], int], zone: tzinfo
     ) -> None:
-        self.refused: list[str] = []
+        self.refused: deque[str] = deque(maxlen=MOST_REFUSED)
         self._book = book
         self._clock = clock
         self._zone = zone

@@ -169,7 +169,8 @@ class PaperBroker:
         order, terms = resting.order, self._terms
         rate = terms.maker_fee if liquidity == "maker" else terms.taker_fee
         resting.filled += qty
-        self._executions += 1
+        # Numbers grow with the clock, so that another run gives no number twice.
+        self._executions = max(self._executions + 1, now_ns)
         return PaperFill(
             execution_id=self._executions,
             timestamp=now_ns,
