@@ -109,7 +109,7 @@ class Reconciler:
 
     async def _look_again(self, venue: str, account: str) -> None:
         groups = (await self._fresh()).groups_of.get((venue, account), {})
-        for key in [key for key in self._suspects if self._still(groups, key)]:
+        for key in [key for key in list(self._suspects) if self._still(groups, key)]:
             suspect = self._suspects[key]
             if suspect.stage == "seen":
                 await self._backfill(_COMPONENTS["position"], key.instrument, deep=False)
