@@ -27,7 +27,11 @@ check() {
 check "Python environment" <<'PY'
 import sys
 assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version}"
-import fillbook
+try:
+    import fillbook
+except ModuleNotFoundError:
+    sys.exit(f"fillbook is not installed for {sys.executable}\n"
+             "run `make demo` once, or name another interpreter: PYTHON=… sh demo_live_monitoring.sh")
 assert fillbook.__version__
 PY
 

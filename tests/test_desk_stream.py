@@ -208,6 +208,21 @@ def test_an_order_polled_before_its_executions_arrive_counts_once(
     assert row.position_size == "1"
 
 
+def test_orders_of_two_symbols_may_share_their_number(desk: PerformanceTelemetry) -> None:
+    desk.on_event(frame(1, "BUY", "1", "100", c=None))
+    desk.on_event(frame(1, "BUY", "2", "50", c=None, s="ETHUSDT"))
+    held = {row.product_id: row.position_size for row in desk.update_metrics().open_trades}
+    assert held == {"BTCUSDT": "1", "ETHUSDT": "2"}
+
+
+def test_what_the_bot_expected_joins_what_the_stream_tells(desk: PerformanceTelemetry) -> None:
+    placed = {"symbol": "BTCUSDT", "side": "BUY", "client_order_id": "bot-1", "quantity": 1}
+    desk.on_order_placed({**placed, "expected_price": "100", "timestamp": iso(T0)})
+    desk.on_event(frame(1, "BUY", "0.5", "100.05", whole="1", filled="0.5"))
+    desk.on_event(frame(2, "BUY", "0.5", "100.15", whole="1", filled="1"))
+    assert desk.trade_summary().avg_entry_slippage_bps == pytest.approx(10.0)
+
+
 def test_closing_a_hedged_side_needs_no_reduce_only_flag(desk: PerformanceTelemetry) -> None:
     opened(desk)
     desk.on_event(frame(5, "SELL", "1", "97", ps="LONG", c="x", i=3))

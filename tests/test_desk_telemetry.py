@@ -339,6 +339,19 @@ def test_a_position_closed_twice_is_closed_once(desk: PerformanceTelemetry) -> N
     assert shown(told.total_trades, told.net_pnl) == (1, 10)
 
 
+def test_a_close_under_another_name_is_not_that_of_an_open_trade(
+    desk: PerformanceTelemetry,
+) -> None:
+    about = {"symbol": "BTCUSDT", "side": "LONG", "quantity": 1}
+    desk.on_position_opened({**about, "trade_id": "t2", "entry_price": 100, "timestamp": iso(T0)})
+    closing = {**about, "exit_price": 110, "timestamp": iso(T0 + HOUR_NS)}
+    # It was opened before the desk was there.
+    desk.on_position_closed({**closing, "trade_id": "t1", "realized_pnl": 30})
+    summary = desk.update_metrics()
+    assert [(row.trade_id, row.net) for row in summary.recent_trades] == [("t1", "30")]
+    assert [row.trade_id for row in summary.open_trades] == ["t2"]
+
+
 def test_partial_closes_belong_to_one_trade(desk: PerformanceTelemetry) -> None:
     about = {"trade_id": "t1", "symbol": "BTCUSDT", "side": "SHORT"}
     desk.on_position_opened({**about, "quantity": 3, "entry_price": 100, "timestamp": iso(T0)})

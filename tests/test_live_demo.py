@@ -42,6 +42,23 @@ def test_a_check_that_fails_ends_the_script_and_says_why(tmp_path: Path) -> None
     assert "ModuleNotFoundError" in done.stdout
 
 
+def test_an_interpreter_without_fillbook_is_told_what_to_do(tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "$@"\n')
+    bare.chmod(0o755)
+    done = subprocess.run(
+        ["sh", str(ROOT / "demo_live_monitoring.sh")],
+        env={**os.environ, "PYTHON": str(bare)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0].startswith("✗ 1/7")
+    assert "run `make demo` once" in done.stdout and "Traceback" not in done.stdout
+
+
 def test_the_example_tells_one_trade_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "live_monitoring_example.py")],

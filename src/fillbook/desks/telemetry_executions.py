@@ -40,6 +40,7 @@ _NAMES = {
     "i": "order_id",
     "X": "status",
     "q": "quantity",
+    "sp": "stop_price",
     "z": "filled_qty",
     "l": "last_qty",
     "L": "last_price",
@@ -101,6 +102,7 @@ class Executions:
             client_order_id=event.text(ev.CLIENT_ID),
             order_type=event.text(("order_type",)),
             qty=event.positive(("quantity",)),
+            stop_px=event.positive(("stop_price",)),
             filled_qty=event.number(("filled_qty",)),
             reduce_only=event.reduces,
         )
@@ -112,7 +114,8 @@ class Executions:
 
     def _entry(self, event: BotEvent, order: OrderUpdate) -> Iterator[AnyFact]:
         names = {name for name in (order.client_order_id, order.order_id) if name}
-        trip = self._known.of_order(names) or self._known.unclaimed(order, order.qty)
+        trip = self._known.of_order(order.instrument, names)
+        trip = trip or self._known.unclaimed(order, order.qty)
         if trip is not None and not trip.executed:
             # Whoever told of the position told all of it.
             self._known.opened_by(trip, names)

@@ -89,7 +89,7 @@ class TradeLog:
         """Yield the fill an entry order made, unless its position or the order told it before."""
         px, qty = event.positive(ev.ACTUAL_PX), event.positive(ev.QTY)
         names = {name for name in (order.client_order_id, order.order_id) if name}
-        if self.known.has_order(names):
+        if self.known.of_order(order.instrument, names) is not None:
             return
         known = self.known.get(order.trade_id) or self.known.unclaimed(order, qty)
         if known is not None:
@@ -173,7 +173,10 @@ class TradeLog:
         side = event.side()
         trip = self.known.get(trade_id)
         if trip is None:
-            trip = self.known.opposite(symbol, None if side is None else _OTHER[side])
+            closing = None if side is None else _OTHER[side]
+            # A name nobody knows can only be that of a position its order opened.
+            open_ones = self.known.opposites(symbol, closing)
+            trip = next((t for t in open_ones if trade_id is None or t.by_order), None)
         px = event.need_positive(("exit_price", *ev.ACTUAL_PX))
         if trip is None:
             entry = self._never_opened(event, symbol, trade_id, px)

@@ -50,7 +50,8 @@ class KnownTrips:
         self._trips: dict[str, Trip] = {}
         # Those with something left to close, so that long runs do not slow down.
         self._open: dict[str, Trip] = {}
-        self._orders: dict[str, Trip] = {}
+        # Venues number orders by symbol.
+        self._orders: dict[tuple[str, str], Trip] = {}
         self._executed: set[tuple[str, int]] = set()
         self._waiting: dict[tuple[str, Side | None], deque[str]] = defaultdict(deque)
         self._unnamed: Counter[str] = Counter()
@@ -66,13 +67,10 @@ class KnownTrips:
         """Return a position by its id."""
         return self._trips.get(trade_id or "")
 
-    def has_order(self, names: set[str]) -> bool:
-        """Say whether some position was opened by an order of one of these names."""
-        return self.of_order(names) is not None
-
-    def of_order(self, names: set[str]) -> Trip | None:
-        """Return the position that an order of one of these names opened."""
-        return next((self._orders[name] for name in names if name in self._orders), None)
+    def of_order(self, symbol: str, names: set[str]) -> Trip | None:
+        """Return the position that a symbol's order of one of these names opened."""
+        found = (self._orders.get((symbol, name)) for name in names)
+        return next((trip for trip in found if trip is not None), None)
 
     def is_executed(self, symbol: str, number: int) -> bool:
         """Say whether an execution of the venue counts already."""
@@ -81,7 +79,7 @@ class KnownTrips:
     def opened_by(self, trip: Trip, names: set[str]) -> None:
         """Note which order opened a position that told of itself first."""
         trip.orders |= names
-        self._orders |= dict.fromkeys(names, trip)
+        self._claim(trip, names)
 
     def opened_unnamed(self, names: set[str], what: tuple[str, Side, Decimal]) -> Trip | None:
         """Return a position that its order opened and that waits for the name its bot uses."""
@@ -148,13 +146,18 @@ class KnownTrips:
         trip = Trip(leg, fill.instrument, fill.side, fill.qty, by_order=by_order, orders=names)
         trip.executed = fill.venue_seq is not None
         self._trips[leg] = self._open[leg] = trip
-        self._orders |= dict.fromkeys(names, trip)
+        self._claim(trip, names)
+
+    def _claim(self, trip: Trip, names: set[str]) -> None:
+        for name in names:
+            self._orders[trip.symbol, name] = trip
 
     def _learn_order(self, order: OrderUpdate) -> None:
         name = order.client_order_id or ""
-        if order.trade_id and name in self._orders:
-            self._orders[name].by_order = False
-            self._trips.setdefault(order.trade_id, self._orders[name])
+        trip = self.of_order(order.instrument, {name}) if order.trade_id else None
+        if trip is not None:
+            trip.by_order = False
+            self._trips.setdefault(order.trade_id or "", trip)
         if not name.startswith(_UNNAMED):
             return
         waiting = self._waiting[order.instrument, order.side]
