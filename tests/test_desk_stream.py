@@ -12,8 +12,9 @@ import pytest
 from fillbook.analysis.answers import TradeRow
 from fillbook.desks.telemetry import PerformanceTelemetry
 from fillbook.desks.telemetry_positions import Difference
+from fillbook.facts.model import Report
 from fillbook.ground.clock import DAY_NS, HOUR_NS, SECOND_NS, iso, parse_ns
-from fillbook.journal.store import verify_book
+from fillbook.journal.store import Journal, verify_book
 from fillbook.sources.files.registry import reparse
 
 T0 = parse_ns("2026-01-01T00:00:00Z")
@@ -286,6 +287,21 @@ def test_a26_positions_that_differ_are_raised_and_the_book_stays_the_bots(
     assert desk.check_positions([]) == [difference("CLOSED", "0.3", "0")]
     (row,) = desk.update_metrics().open_trades
     assert (row.position_size, row.approximate) == ("0.3", False)
+
+
+def test_a26_what_the_venue_stated_stays_in_the_book_and_is_written_when_it_changes(
+    start: Start, tmp_path: Path
+) -> None:
+    hedged = [risk("1", "LONG"), risk("-0.5", "SHORT")]
+    for rows in ([risk("-0.5")], [risk("-0.5")], ["nonsense"], [], [], hedged):
+        with start() as desk:
+            desk.check_positions(rows)
+    with Journal.open(tmp_path / "fillbook.db", readonly=True) as journal:
+        stated = [claim.fact for claim in journal.claims(kinds=("report",))]
+    assert [fact.qty for fact in stated if isinstance(fact, Report)] == [
+        *(Decimal("-0.5"), 0),
+        Decimal("0.5"),
+    ]
 
 
 def test_a26_hedged_sides_are_compared_apart(desk: PerformanceTelemetry) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from typing import Literal
 
@@ -54,7 +54,7 @@ class PositionCheck:
     def __init__(self, whose: DeskAccount, known: KnownTrips) -> None:
         self._whose = whose
         self._known = known
-        self._stated: dict[Place, Decimal] = {}
+        self._stated: dict[str, Decimal] = {}
         self._said: set[Difference] = set()
 
     def remember(self, claim: Claimed) -> None:
@@ -62,7 +62,7 @@ class PositionCheck:
         fact = claim.fact
         mine = (fact.venue, fact.account) == (self._whose.venue, self._whose.account)
         if mine and isinstance(fact, Report) and fact.instrument and fact.qty is not None:
-            self._stated[fact.instrument, fact.position_side] = fact.qty
+            self._stated[fact.instrument] = fact.qty
 
     def compare(
         self, rows: Sequence[object], now_ns: int
@@ -76,22 +76,19 @@ class PositionCheck:
         theirs = _signed(seen.held.values(), apart)
         ours = self._ours(apart)
         unread = {bad.instrument for bad in seen.unreadable}
-        places = [] if None in unread else sorted(theirs.keys() | ours.keys())
-        found, claims = [], []
-        for place in places:
-            if place[0] in unread:
-                continue
-            there, here = theirs.get(place, Decimal(0)), ours.get(place, Decimal(0))
-            if self._stated.get(place, Decimal(0)) != there:
-                self._stated[place] = there
-                claims += self._claims(place, there, now_ns)
+        if None in unread:
+            # What it speaks of is not even known.
+            theirs, ours, unread = {}, {}, unread | set(self._stated)
+        places = [at for at in sorted(theirs.keys() | ours.keys()) if at[0] not in unread]
+        found = []
+        for symbol, side in places:
+            here, there = (held.get((symbol, side), Decimal(0)) for held in (ours, theirs))
             kind = _kind(here, there)
             if kind is not None:
-                symbol, side = place
-                found.append(
-                    Difference(kind=kind, symbol=symbol, side=side, ours=here, theirs=there)
-                )
+                told = Difference(kind=kind, symbol=symbol, side=side, ours=here, theirs=there)
+                found.append(told)
         self._say(found)
+        claims = self._claims(theirs, unread, now_ns)
         return found, claims, [f"{bad.instrument}: {bad.reason}" for bad in seen.unreadable]
 
     def _ours(self, apart: set[str]) -> dict[Place, Decimal]:
@@ -102,17 +99,29 @@ class PositionCheck:
             ours[symbol, side if symbol in apart else "net"] += qty if side == "long" else -qty
         return dict(ours)
 
-    def _claims(self, place: Place, qty: Decimal, now_ns: int) -> list[Claim]:
-        stated = Report(
-            venue=self._whose.venue,
-            account=self._whose.account,
-            ts_ns=now_ns,
-            what="position",
-            instrument=place[0],
-            position_side=place[1],
-            qty=qty,
-        )
-        return self._whose.claims_of(stated)
+    def _claims(
+        self, theirs: Mapping[Place, Decimal], unread: Set[str | None], now_ns: int
+    ) -> list[Claim]:
+        """Write down what the venue states anew, net: the bot's own fills tell no side."""
+        nets: dict[str, Decimal] = defaultdict(Decimal)
+        for (symbol, _), qty in theirs.items():
+            nets[symbol] += qty
+        claims = []
+        for symbol in sorted((nets.keys() | self._stated.keys()) - unread):
+            qty = nets.get(symbol, Decimal(0))
+            if qty == self._stated.get(symbol, Decimal(0)):
+                continue
+            self._stated[symbol] = qty
+            stated = Report(
+                venue=self._whose.venue,
+                account=self._whose.account,
+                ts_ns=now_ns,
+                what="position",
+                instrument=symbol,
+                qty=qty,
+            )
+            claims += self._whose.claims_of(stated)
+        return claims
 
     def _say(self, found: Sequence[Difference]) -> None:
         for each in found:
