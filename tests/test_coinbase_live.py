@@ -19,8 +19,9 @@ from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.marks.series import Mark, MarkStore
 from fillbook.sim.cast import COINBASE_BOT, PERPS
-from fillbook.sim.faults import BY_NAME, FaultPlan
+from fillbook.sim.faults import BY_NAME, FAULTS, FaultPlan
 from fillbook.sim.live import LiveWorld
+from fillbook.sim.venues.coinbase import CoinbaseServer
 from fillbook.sources.coinbase_asks import ask_of
 from fillbook.sources.coinbase_manners import CoinbaseSigner
 from fillbook.sources.faults import KeyRefusedError
@@ -60,7 +61,7 @@ def is_passing(fault: BaseException | None) -> bool:
 
 @pytest.mark.parametrize(("who", "seed"), [(COINBASE_BOT, 21), (PERPS, 22)])
 def test_three_days_of_every_fault_end_with_the_truth(tmp_path: Path, who: str, seed: int) -> None:
-    three_days(tmp_path, who, seed, step_ns=80 * MINUTE_NS)
+    three_days(tmp_path, who, seed, step_ns=2 * HOUR_NS)
 
 
 @pytest.mark.soak
@@ -93,7 +94,6 @@ def three_days(folder: Path, who: str, seed: int, step_ns: int) -> None:
         # Whatever was missing for a while has been found, and the book says so.
         assert not {"gap", "claims-conflict"} & desk.findings()
         assert len(plan.injected) > 15, plan.injected
-        print(plan.injected, desk.findings(), len(desk.true_fills()))
 
     desk_run(folder, who, body, seed=seed, plan=plan, page_rows=40)
 
@@ -219,7 +219,7 @@ def test_a_crowded_millisecond_is_walked_by_its_cursor(tmp_path: Path) -> None:
         desk.check_truth()
         assert plan.injected["crowded_millisecond"] > 0
 
-    desk_run(tmp_path, PERPS, body, days_ns=DAY_NS, plan=plan, page_rows=7)
+    desk_run(tmp_path, PERPS, body, days_ns=DAY_NS // 2, plan=plan, page_rows=13)
 
 
 def test_what_undoes_an_old_fill_is_found_by_the_daily_round(tmp_path: Path) -> None:
@@ -229,16 +229,17 @@ def test_what_undoes_an_old_fill_is_found_by_the_daily_round(tmp_path: Path) -> 
     async def body(desk: Desk) -> None:
         await desk.attach()
         await desk.pull()
+        told = desk.world.desk(desk.who).corrections
         for _ in range(300):
+            known = len(told)
             desk.clock.step(10 * MINUTE_NS)
-            await desk.pull()
-            if desk.rows() != desk.true_rows():
+            await desk.pagers["fills"].pull()
+            if len(told) > known and desk.rows() != desk.true_rows():
                 break
         else:
             raise AssertionError("every reversal came under a time that is read again anyway")
         await desk.pull(deep=True)
         desk.check_truth()
-        assert desk.world.desk(desk.who).corrections
         assert "correction-without-target" not in desk.findings()
 
     desk_run(tmp_path, COINBASE_BOT, body, days_ns=DAY_NS, plan=plan)
@@ -315,13 +316,13 @@ def test_positions_cost_one_read(tmp_path: Path, who: str) -> None:
 
 
 @asynccontextmanager
-async def going_on(desk: Desk) -> AsyncIterator[None]:
-    """Let the world go on meanwhile, three seconds at a time."""
+async def going_on(desk: Desk, seconds: int = 3) -> AsyncIterator[None]:
+    """Let the world go on meanwhile, so many seconds at a time."""
 
     async def go_on() -> None:
         while True:
-            await asyncio.sleep(0.02)
-            desk.clock.step(3 * SECOND_NS)
+            await asyncio.sleep(0.01)
+            desk.clock.step(seconds * SECOND_NS)
 
     going = asyncio.ensure_future(go_on())
     try:
@@ -353,7 +354,7 @@ def test_an_order_that_fills_asks_for_the_fills_and_brings_them(tmp_path: Path) 
             desk.clock.step_to(next_fill_ns(desk) - 30 * SECOND_NS)
             heard = await nudges_until(desk, enough)
             assert heard[0] == Nudge(why="websocket connected")
-            assert all(set(nudge.streams) <= {"fills", "orders"} for nudge in heard)
+            assert all(set(nudge.streams) <= {"fills", "orders", "orders/named"} for nudge in heard)
             brought = await desk.pagers["fills"].pull()
             assert brought.fault is None and brought.new > 0
         await desk.pagers["fills"].pull()
@@ -384,6 +385,33 @@ def test_a_number_that_is_missing_asks_for_everything(tmp_path: Path) -> None:
             desk.clock.step_to(next_fill_ns(desk) - 30 * SECOND_NS)
             heard = await nudges_until(desk, enough)
         assert [nudge.streams for nudge in heard if nudge.why == "messages are missing"] == [()]
+
+    desk_run(tmp_path, COINBASE_BOT, body, days_ns=DAY_NS, plan=plan, strides=False)
+
+
+def test_whatever_befalls_the_stream_it_goes_on_asking(tmp_path: Path) -> None:
+    names = {f.name for f in FAULTS if f.family == "ws"} & CoinbaseServer.capable
+    plan = FaultPlan(9)
+    struck: list[int] = []
+
+    def enough(heard: list[Nudge]) -> bool:
+        if not struck and names <= plan.injected.keys():
+            struck.append(len(heard))
+        # It is still heard, on a connection that nothing befalls any more.
+        return bool(struck) and any("fills" in nudge.streams for nudge in heard[struck[0] :])
+
+    async def body(desk: Desk) -> None:
+        async with going_on(desk, seconds=6):
+            await desk.attach()
+            await desk.pull()
+            for name in names:
+                plan.arm(name)
+            heard = await nudges_until(desk, enough)
+            # Silent and broken connections were left for new ones.
+            assert heard.count(Nudge(why="websocket connected")) > 2
+            await desk.pull()
+        await desk.pull()
+        desk.check_truth()
 
     desk_run(tmp_path, COINBASE_BOT, body, days_ns=DAY_NS, plan=plan, strides=False)
 
