@@ -29,7 +29,7 @@ from fillbook.sources.attach import Tools, check_rights, insist
 from fillbook.sources.coinbase_live import CoinbaseAccount, open_account
 from fillbook.sources.coinbase_manners import CoinbaseSigner
 from fillbook.sources.coinbase_owed import Owed
-from fillbook.sources.coinbase_socket import UserListener
+from fillbook.sources.coinbase_socket import Heard, UserListener
 from fillbook.sources.credentials import Credentials
 from fillbook.sources.faults import (
     BrokenAnswerError,
@@ -239,8 +239,8 @@ def test_a_token_is_for_one_request_and_two_minutes(
 
 def test_a_subscription_has_a_token_of_its_own_that_names_no_request() -> None:
     signer = CoinbaseSigner(Credentials(NAME, private_pem()))
-    listener = UserListener(lambda: signer.token(NOW_MS * MS), TestPace(), lambda _: None, Owed())
-    says = asyncio.run(listener.opening()).says
+    heard = hearing(TestPace(), set(), set(), lambda: signer.token(NOW_MS * MS))
+    says = asyncio.run(UserListener(heard, TestPace(), Owed()).opening()).says
     assert [(say["type"], say["channel"]) for say in says] == [
         ("subscribe", "heartbeats"),
         ("subscribe", "user"),
@@ -299,8 +299,13 @@ def test_what_the_first_pull_takes_is_said_before_it() -> None:
         many = await account.estimate(pace.now_ns())
         assert not many.exact and many.asks == few.asks + 400
         streams = await account.discover(("BTC-USD",), pace.now_ns())
-        assert [stream.name for stream in streams] == ["fills", "orders", "products"]
-        assert [stream.components for stream in streams] == [("fills",), ("orders",), ()]
+        assert [stream.name for stream in streams] == [
+            "fills",
+            "orders",
+            "orders/named",
+            "products",
+        ]
+        assert [stream.components for stream in streams] == [("fills",), ("orders",), (), ()]
         assert await account.discover((), pace.now_ns()) == streams
 
     venue = Small()
@@ -473,78 +478,131 @@ def test_a_clock_that_is_off_is_a_finding_and_tokens_have_the_venues_time() -> N
 # -- the stream of the user ----------------------------------------------------------------------
 
 
+YOUNG, OLD = "2027-01-15T07:55:00Z", "2027-01-15T07:49:00Z"
+
+
 def order(**changes: Any) -> dict[str, Any]:
     told = {"order_id": "o-1", "product_id": "BTC-USD", "cumulative_quantity": "0"}
-    return {**told, "number_of_fills": "0", "status": "OPEN", **changes}
+    told |= {"creation_time": YOUNG, "number_of_fills": "0", "status": "OPEN"}
+    return {**told, **changes}
 
 
-def frame(number: int, *orders: dict[str, Any], kind: str = "update", **more: Any) -> str:
+def frame(number: int, *orders: dict[str, Any], kind: str = "update") -> str:
     events = [{"type": kind, "orders": list(orders)}]
-    return json.dumps({"channel": "user", "sequence_num": number, "events": events, **more})
+    return json.dumps({"channel": "user", "sequence_num": number, "events": events})
 
 
 def beat(number: int) -> str:
     return json.dumps({"channel": "heartbeats", "sequence_num": number, "events": [{}]})
 
 
-def listener() -> tuple[UserListener, Owed, TestPace, set[str]]:
-    pace, owed = TestPace(), Owed()
-    noted: set[str] = set()
-    return UserListener(lambda: "token", pace, noted.add, owed), owed, pace, noted
+def hearing(
+    pace: TestPace, noted: set[str], named: set[str], token: Callable[[], str] = str
+) -> Heard:
+    return Heard(token=token, note=noted.add, name_order=named.add, now_ns=pace.now_ns)
+
+
+class Ear:
+    """A listener, and what it told others."""
+
+    def __init__(self) -> None:
+        self.pace, self.owed = TestPace(NOW_MS * MS), Owed()
+        self.noted: set[str] = set()
+        self.named: set[str] = set()
+        self.one = UserListener(hearing(self.pace, self.noted, self.named), self.pace, self.owed)
+        self.number = -1
+
+    def beats(self, seconds: int) -> list[tuple[int, tuple[str, ...], str]]:
+        """Let heartbeats come, and return what they asked for: second, histories, why."""
+        asked = []
+        for second in range(1, seconds + 1):
+            self.pace.elapsed_ns += SECOND_NS
+            self.number += 1
+            nudge = self.one.heard(beat(self.number))
+            if nudge is not None:
+                asked.append((second, nudge.streams, nudge.why))
+        return asked
+
+    def hears(self, *orders: dict[str, Any], kind: str = "update") -> tuple[str, ...] | None:
+        self.number += 1
+        nudge = self.one.heard(frame(self.number, *orders, kind=kind))
+        return None if nudge is None else nudge.streams
 
 
 EVERYTHING = Nudge(why="messages are missing")
+UNSEEN = "a fill has not been seen yet"
 
 
 def test_a_number_that_is_missing_asks_for_everything() -> None:
-    one, _, _, _ = listener()
+    one = Ear().one
     assert one.heard(beat(0)) is None and one.heard(beat(1)) is None
     assert one.heard(beat(3)) == EVERYTHING
     assert one.heard(beat(4)) is None
     # What comes late or twice is no gap.
     assert one.heard(beat(2)) is None and one.heard(beat(4)) is None and one.heard(beat(5)) is None
+    assert one.heard(frame(7, order(cumulative_quantity="1"))) == EVERYTHING
     asyncio.run(one.opening())
     assert one.heard(beat(0)) is None
 
 
 def test_an_order_that_filled_asks_for_fills_until_they_are_seen() -> None:
-    one, owed, pace, noted = listener()
-    assert one.heard(frame(0, order(), kind="snapshot")) is None
-    assert one.heard(frame(1, order(limit_price="5"))) == Nudge(streams=("orders",), why="user")
-    filled = order(cumulative_quantity="0.5", number_of_fills="2")
-    assert one.heard(frame(2, filled)) == Nudge(streams=("fills", "orders"), why="user")
-    assert noted == {"BTC-USD"}
-    again = Nudge(streams=("fills",), why="a fill has not been seen yet")
-    asked_s = []
-    for second in range(1, 200):
-        pace.elapsed_ns += SECOND_NS
-        if second == 12:
-            owed.seen("o-1", "e-1")
-        nudge = one.heard(beat(2 + second))
-        assert nudge in (None, again)
-        if nudge is not None:
-            asked_s.append(second)
-    # One of two was seen: it is asked for less and less often, and then left to the clock.
-    assert asked_s == [2, 6, 14, 30, 62, 126]
+    ear = Ear()
+    assert ear.hears(order(), kind="snapshot") is None
+    assert ear.hears(order(limit_price="5")) == ("orders",)
+    assert ear.hears(order(cumulative_quantity="0.5", number_of_fills="2")) == ("fills",)
+    assert ear.noted == {"BTC-USD"} and ear.named == set()
+    first = ear.beats(11)
+    # The order was held back for a while; one of two fills is still to come.
+    assert first == [(3, ("fills",), "heartbeats"), (6, ("fills",), UNSEEN)]
+    ear.owed.seen("o-1", "e-1")
+    later = ear.beats(200)
+    assert [told for told in first + later if "orders" in told[1]] == [
+        (4, ("orders",), "heartbeats")
+    ]
+    # It is asked for less and less often, and then left to the clock.
+    assert [second for second, streams, _ in later if "fills" in streams] == [3, 19, 51, 115]
+    ear.owed.seen("o-1", "e-2")
+    ear.owed.seen("o-1", "e-2")
     more = order(cumulative_quantity="0.7", number_of_fills="3")
-    assert one.heard(frame(500, more)) == EVERYTHING
-    owed.seen("o-1", "e-2")
-    owed.seen("o-1", "e-2")
-    owed.seen("o-1", "e-3")
-    pace.elapsed_ns += 3 * SECOND_NS
-    assert one.heard(beat(501)) is None
+    assert ear.hears(more) == ("fills", "orders")
+    ear.owed.seen("o-1", "e-3")
+    assert ear.beats(60) == []
+
+
+def test_a_busy_bot_does_not_make_us_read_its_orders_all_the_time() -> None:
+    ear = Ear()
+    asked: list[tuple[str, ...]] = []
+    for n in range(600):
+        ear.pace.elapsed_ns += SECOND_NS // 10
+        told = ear.hears(order(order_id=f"o-{n}", cumulative_quantity="1"))
+        asked += [told] if told else []
+    flat = [name for streams in asked for name in streams]
+    assert (flat.count("orders"), flat.count("fills")) == (4, 20)
+    # What was held back at the end comes a little later.
+    assert ("orders" in {name for _, streams, _ in ear.beats(16) for name in streams}) is True
+
+
+def test_an_order_that_is_old_is_asked_for_alone() -> None:
+    ear = Ear()
+    assert ear.hears(order(order_id="o-7", creation_time=OLD)) == ("orders/named",)
+    assert ear.hears(order(order_id="o-8")) == ("orders",)
+    bare = {name: value for name, value in order().items() if name != "creation_time"}
+    ear.pace.elapsed_ns += 20 * SECOND_NS
+    assert ear.hears({**bare, "order_id": "o-9"}) == ("orders/named",)
+    assert ear.named == {"o-7", "o-9"}
 
 
 def test_what_is_not_understood_is_no_silence() -> None:
-    one, _, _, _ = listener()
     broken = (
         "not json",
         "[]",
         '{"channel":"wonder"}',
         '{"type":"error","message":"authentication failure"}',
         frame(1, {"order_id": "o-1"}),
+        frame(2, order(creation_time="soon")),
     )
     for text in broken:
         with pytest.raises((ValueError, KeyError, TypeError)):
-            one.heard(text)
+            Ear().one.heard(text)
+    one = Ear().one
     assert one.heard('{"channel":"subscriptions","sequence_num":2,"events":[{}]}') is None

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, iso, parse_ns
+from fillbook.sources.coinbase_order_streams import NamedOrdersStream, OrdersStream
 from fillbook.sources.coinbase_products import ProductsStream
-from fillbook.sources.coinbase_streams import FillsStream, OrdersStream, read_place
+from fillbook.sources.coinbase_streams import FillsStream, read_place
 from fillbook.sources.faults import BrokenAnswerError
 from fillbook.sources.stream import Answer, PulledPage
 
@@ -162,11 +163,18 @@ def test_orders_that_are_open_are_read_again_within_a_week_and_daily_however_old
     rows = [an_order(1, old, "OPEN"), an_order(2, fresh, "PENDING"), an_order(3, NOW - HOUR_NS)]
     done = whole_round(stream, None, rows)
     assert read_place(done.next_cursor).open_ns == old
-    # Usually a week back, and the older one is not forgotten.
-    usual = read_place(stream.begin(done.next_cursor, NOW + MINUTE_NS, stream.overlap_ns))
-    assert (usual.from_ns, usual.open_ns) == (NOW - 7 * DAY_NS, old)
-    done = whole_round(stream, done.next_cursor, rows[1:], now_ns=NOW + MINUTE_NS)
+    # They were all just read; the next rounds look at what is new.
+    soon = read_place(stream.begin(done.next_cursor, NOW + MINUTE_NS, stream.overlap_ns))
+    assert (soon.from_ns, soon.open_ns) == (NOW - stream.overlap_ns, old)
+    done = whole_round(stream, done.next_cursor, [], now_ns=NOW + MINUTE_NS)
+    # After a while a week back, and the older one is not forgotten.
+    later = NOW + 21 * MINUTE_NS
+    look = read_place(stream.begin(done.next_cursor, later, stream.overlap_ns))
+    assert (look.from_ns, look.open_ns) == (NOW + MINUTE_NS - 7 * DAY_NS, old)
+    done = whole_round(stream, done.next_cursor, rows[1:], now_ns=later)
     assert read_place(done.next_cursor).open_ns == old
+    again = read_place(stream.begin(done.next_cursor, later + MINUTE_NS, stream.overlap_ns))
+    assert again.from_ns == later - stream.overlap_ns
     # Once a day all the way; there it is filled, and the next oldest takes its place.
     deep = read_place(stream.begin(done.next_cursor, NOW + HOUR_NS, stream.deep_ns))
     assert (deep.from_ns, deep.open_ns) == (old, None)
@@ -176,9 +184,66 @@ def test_orders_that_are_open_are_read_again_within_a_week_and_daily_however_old
     )
     assert read_place(done.next_cursor).open_ns == fresh
     # None open any more: only the usual overlap.
-    done = whole_round(stream, done.next_cursor, [an_order(2, fresh)], now_ns=NOW + HOUR_NS)
-    last = read_place(stream.begin(done.next_cursor, NOW + HOUR_NS, stream.overlap_ns))
-    assert last.from_ns == NOW + HOUR_NS - stream.overlap_ns
+    at = NOW + HOUR_NS + 11 * MINUTE_NS
+    done = whole_round(stream, done.next_cursor, [an_order(2, fresh)], now_ns=at)
+    last = read_place(stream.begin(done.next_cursor, at + HOUR_NS, stream.overlap_ns))
+    assert (last.from_ns, last.open_ns) == (at - stream.overlap_ns, None)
+
+
+def test_a_look_at_open_orders_that_takes_many_pages_is_taken_less_often() -> None:
+    stream = orders()
+    at = stream.begin(None, NOW, 0)
+    while read_place(at).end_ns != read_place(at).until_ns:
+        nothing = {"orders": [], "has_next": False}
+        at = stream.parse(answer(nothing), at).next_cursor
+    rows = [an_order(1, NOW - 2 * DAY_NS, "OPEN")]
+    for n in range(9):
+        told = {"orders": rows, "has_next": True, "cursor": f"c{n}"}
+        at = stream.parse(answer(told), at).next_cursor
+    done = stream.parse(answer({"orders": [], "has_next": False}), at).next_cursor
+    pages = read_place(done).looked_pages
+    assert pages == 3 + 9
+    for minutes, from_ns in ((5 * pages - 1, NOW), (5 * pages + 1, NOW - 2 * DAY_NS)):
+        place = read_place(stream.begin(done, NOW + minutes * MINUTE_NS, 0))
+        assert place.from_ns == from_ns
+
+
+def test_a_look_that_was_cut_short_is_taken_again() -> None:
+    stream = orders()
+    rows = [an_order(1, NOW - 2 * DAY_NS, "OPEN")]
+    done = whole_round(stream, None, rows).next_cursor
+    later = NOW + 21 * MINUTE_NS
+    at = stream.begin(done, later, stream.overlap_ns)
+    told = {"orders": rows, "has_next": True, "cursor": "c1"}
+    left = stream.parse(answer(told, later), at).next_cursor
+    place = read_place(stream.begin(left, later + MINUTE_NS, stream.overlap_ns))
+    assert place.from_ns <= NOW - 2 * DAY_NS and place.looking == 1
+
+
+def test_a_named_order_is_asked_for_once_and_alone() -> None:
+    stream = NamedOrdersStream(ME)
+    empty = stream.begin(None, NOW, 0)
+    assert stream.ask(empty, NOW).path == "/api/v3/brokerage/time"
+    assert not stream.parse(answer({"iso": "x"}), empty).rows
+    for order_id in ("o-1", "o-2", "o-1"):
+        stream.note(order_id)
+    at = stream.begin(empty, NOW, 0)
+    asked = []
+    while True:
+        ask = stream.ask(at, NOW)
+        # The name of a read holds nothing of the account.
+        assert ask.name == "order"
+        asked.append(ask.path.rpartition("/")[2])
+        done = stream.parse(answer({"order": an_order(1, NOW)}), at)
+        assert len(done.rows) == 1 and done.rows[0].fault is None
+        at = done.next_cursor
+        if not done.more:
+            break
+    assert asked == ["o-1", "o-2"]
+    assert stream.ask(stream.begin(at, NOW, 0), NOW).path.endswith("/time")
+    with pytest.raises(BrokenAnswerError):
+        stream.note("o-3")
+        stream.parse(answer({"orders": []}), stream.begin(at, NOW, 0))
 
 
 def test_more_orders_without_a_cursor_are_not_an_end() -> None:

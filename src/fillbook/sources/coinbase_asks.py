@@ -21,19 +21,20 @@ from fillbook.sources.stream import Answer, Ask, Auth
 T = TypeVar("T")
 
 LIMIT = Limit(weight=25, window_ns=9 * SECOND_NS)
-PAGE_ROWS = 250
+PAGE_ROWS, ORDERS_A_PAGE = 250, 1_000
 MOST_PRODUCTS = 100
 _PATH = "/api/v3/brokerage/"
 
 
-def ask_of(path: str, query: Iterable[tuple[str, str]] = (), auth: Auth = "signed") -> Ask:
-    """Return a read by its path below the API's own; its name holds no account.
+def ask_of(
+    path: str, query: Iterable[tuple[str, str]] = (), auth: Auth = "signed", name: str = ""
+) -> Ask:
+    """Return a read by its path below the API's own; where that holds an id, `name` has none.
 
-    >>> ask_of("orders/historical/fills", [("limit", "250")]).name
-    'orders/historical/fills'
+    >>> ask_of("orders/historical/fills", [("limit", "250")]).path
+    '/api/v3/brokerage/orders/historical/fills'
     """
-    name = "/".join(path.split("/")[:2]) if path.startswith("intx/") else path
-    return Ask(name=name, path=f"{_PATH}{path}", query=tuple(query), auth=auth)
+    return Ask(name=name or path, path=f"{_PATH}{path}", query=tuple(query), auth=auth)
 
 
 def stamp_of(at_ns: int) -> str:

@@ -9,7 +9,8 @@ import msgspec
 from fillbook.sources.budget import Budget
 from fillbook.sources.coinbase import VENUE
 from fillbook.sources.coinbase_asks import PAGE_ROWS, answered, ask_of
-from fillbook.sources.coinbase_streams import LONGEST_NS, OLDEST_NS, FillsStream, OrdersStream
+from fillbook.sources.coinbase_order_streams import OrdersStream
+from fillbook.sources.coinbase_streams import LONGEST_NS, OLDEST_NS, FillsStream
 from fillbook.sources.stream import Answer, Ask, AttachEstimate
 
 Read = Callable[[Ask], Awaitable[Answer]]

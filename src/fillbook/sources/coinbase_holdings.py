@@ -97,7 +97,7 @@ class Holdings:
     async def _positions(self, now_ns: int) -> Answer | None:
         """Return the answer about positions; None from a portfolio that has no futures."""
         if self.kind == INTX:
-            return await self._read(ask_of(f"intx/positions/{self.account}"))
+            return await self._read(ask_of(f"intx/positions/{self.account}", name="intx/positions"))
         if self._refused_ns is not None and now_ns - self._refused_ns < _LOOK_AGAIN_NS:
             return None
         try:

@@ -15,10 +15,11 @@ from fillbook.sources.coinbase_asks import LIMIT, PAGE_ROWS, answered, ask_of
 from fillbook.sources.coinbase_estimate import estimate
 from fillbook.sources.coinbase_holdings import Holdings
 from fillbook.sources.coinbase_manners import KEY_STEPS, CoinbaseManners, CoinbaseSigner
+from fillbook.sources.coinbase_order_streams import NamedOrdersStream, OrdersStream
 from fillbook.sources.coinbase_owed import Owed
 from fillbook.sources.coinbase_products import ProductsStream
-from fillbook.sources.coinbase_socket import UserListener
-from fillbook.sources.coinbase_streams import FillsStream, OrdersStream
+from fillbook.sources.coinbase_socket import Heard, UserListener
+from fillbook.sources.coinbase_streams import FillsStream
 from fillbook.sources.faults import KeyRefusedError
 from fillbook.sources.pace import Pace
 from fillbook.sources.sockets import SocketDoor
@@ -40,7 +41,7 @@ _RIGHT = "can_"
 
 
 class CoinbaseAccount:
-    """One portfolio of the venue. `page_rows` is how many rows a page of a history has at most.
+    """One portfolio of the venue. `page_rows` is how many rows a page of fills has at most.
 
     `products` are priced even where the book does not know them yet.
     """
@@ -69,6 +70,7 @@ class CoinbaseAccount:
         self._page_rows = page_rows
         self._products = set(products)
         self._streams: tuple[Stream, ...] = ()
+        self._named_orders: NamedOrdersStream | None = None
         self._owed = Owed()
         self._holdings = Holdings(self.read, self._products.add)
 
@@ -107,6 +109,7 @@ class CoinbaseAccount:
         """Return every stream: fills and orders are the whole portfolio's."""
         self._products.update(known)
         if not self._streams:
+            self._named_orders = NamedOrdersStream(self.account)
             self._streams = (
                 FillsStream(
                     self.account,
@@ -114,7 +117,8 @@ class CoinbaseAccount:
                     seen=self._owed.seen,
                     page_rows=self._page_rows,
                 ),
-                OrdersStream(self.account, note=self._products.add, page_rows=self._page_rows),
+                OrdersStream(self.account, note=self._products.add),
+                self._named_orders,
                 # Behind those that name the contracts it describes.
                 ProductsStream(self.account, lambda: self._products),
             )
@@ -138,7 +142,13 @@ class CoinbaseAccount:
 
     def trigger(self) -> AsyncIterator[Nudge]:
         """Yield nudges from the websocket of the user for ever."""
-        listener = UserListener(self._token, self._pace, self._products.add, self._owed)
+        heard = Heard(
+            token=self._token,
+            note=self._products.add,
+            name_order=self._name_order,
+            now_ns=self.venue_now_ns,
+        )
+        listener = UserListener(heard, self._pace, self._owed)
         return self._door.nudges(listener)
 
     # -- what is told ----------------------------------------------------------------------
@@ -174,6 +184,10 @@ class CoinbaseAccount:
     async def _permissions(self) -> dict[str, object]:
         answer = await self._transport.read(ask_of("key_permissions"))
         return answered(answer, dict[str, object])
+
+    def _name_order(self, order_id: str) -> None:
+        if self._named_orders is not None:
+            self._named_orders.note(order_id)
 
     def _token(self) -> str:
         return self._signer.token(self.venue_now_ns())

@@ -3,7 +3,8 @@
 It tells orders with their totals and never a fill, so a fill is always read from its history. A
 message is numbered within its connection: a number that is missing asks for a pull of everything.
 Where an order tells of more fills than the history has shown, the history is asked again, for a
-while: it may show them a moment later.
+while: it may show them a moment later. A busy bot changes its orders all the time, so one history
+is asked for now and then only; what is held back is asked for a little later.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ from typing import Any
 
 import msgspec
 
-from fillbook.ground.clock import SECOND_NS
+from fillbook.ground.clock import HOUR_NS, SECOND_NS, parse_ns
+from fillbook.sources.coinbase_order_streams import ALL as ORDERS
+from fillbook.sources.coinbase_order_streams import NAMED
 from fillbook.sources.coinbase_owed import Owed
+from fillbook.sources.coinbase_streams import FILLS_STREAM, OVERLAP_NS
 from fillbook.sources.pace import Pace
 from fillbook.sources.sockets import Opening, Socket
 from fillbook.sources.stream import Nudge
 
-FILLS, ORDERS = "fills", "orders"
 CHANNELS = ("heartbeats", "user")
 # A heartbeat comes every second.
 _SILENCE_NS = 15 * SECOND_NS
-_KEEP_NS = 3600 * SECOND_NS
 _CHATTER = ("heartbeats", "subscriptions")
+_AT_MOST_NS = {FILLS_STREAM: 3 * SECOND_NS, ORDERS: 15 * SECOND_NS, NAMED: 15 * SECOND_NS}
 
 
 class _Message(msgspec.Struct):
@@ -35,29 +38,39 @@ class _Message(msgspec.Struct):
     message: str = ""
 
 
-class UserListener:
-    """Listens for one portfolio. `token` makes a token of its own for each subscription.
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to ask and to tell: `token` makes a token of its own for each subscription.
 
-    `note` is told every product an order names; `owed` knows which fills are still to be seen.
+    `note` is told every product an order names, `name_order` every order that was placed too long
+    ago to be found by its time; `now_ns` is the venue's clock.
     """
 
-    silence_ns = _SILENCE_NS
-    keep_ns = _KEEP_NS
+    token: Callable[[], str]
+    note: Callable[[str], None]
+    name_order: Callable[[str], None]
+    now_ns: Callable[[], int]
 
-    def __init__(
-        self, token: Callable[[], str], pace: Pace, note: Callable[[str], None], owed: Owed
-    ) -> None:
-        self._token = token
+
+class UserListener:
+    """Listens for one portfolio; `owed` knows which fills are still to be seen."""
+
+    silence_ns = _SILENCE_NS
+    keep_ns = HOUR_NS
+
+    def __init__(self, heard: Heard, pace: Pace, owed: Owed) -> None:
+        self._heard = heard
         self._pace = pace
-        self._note = note
         self._owed = owed
         self._last: int | None = None
+        self._held: set[str] = set()
+        self._asked_ticks: dict[str, int] = {}
 
     async def opening(self) -> Opening:
         """Say where to connect and what to subscribe to; no products named means all."""
         self._last = None
         says = tuple(
-            {"type": "subscribe", "channel": channel, "jwt": self._token()} for channel in CHANNELS
+            {"type": "subscribe", "channel": channel, "jwt": self._heard.token()}
+            for channel in CHANNELS
         )
         return Opening(says=says)
 
@@ -69,13 +82,25 @@ class UserListener:
         message = msgspec.json.decode(text, type=_Message)
         if message.type == "error":
             raise ValueError(f"the venue says {message.message!r}")
-        if self._is_missing(message.sequence_num):
-            self._told(message)
+        is_missing = self._is_missing(message.sequence_num)
+        self._held |= self._told(message)
+        now = self._pace.ticks_ns()
+        if is_missing:
+            self._asked_ticks |= dict.fromkeys(self._held, now)
+            self._held.clear()
             return Nudge(why="messages are missing")
-        nudge = self._told(message)
-        if nudge is None and self._owed.is_due(self._pace.ticks_ns()):
-            return Nudge(streams=(FILLS,), why="a fill has not been seen yet")
-        return nudge
+        why = message.channel
+        if FILLS_STREAM not in self._held and self._owed.is_due(now):
+            why = "a fill has not been seen yet"
+            self._held.add(FILLS_STREAM)
+        ready = {name for name in self._held if self._is_ready(name, now)}
+        self._held -= ready
+        self._asked_ticks |= dict.fromkeys(ready, now)
+        return Nudge(streams=tuple(sorted(ready)), why=why) if ready else None
+
+    def _is_ready(self, name: str, now: int) -> bool:
+        asked = self._asked_ticks.get(name)
+        return asked is None or now - asked >= _AT_MOST_NS[name]
 
     def _is_missing(self, number: int | None) -> bool:
         """Note the number of a message, and say whether one before it did not come."""
@@ -86,20 +111,32 @@ class UserListener:
             self._last = number
         return last is not None and number > last + 1
 
-    def _told(self, message: _Message) -> Nudge | None:
+    def _told(self, message: _Message) -> set[str]:
+        """Return the histories that a message asks for."""
         if message.channel in _CHATTER:
-            return None
+            return set()
         if message.channel != "user":
             raise ValueError(f"an unknown channel {message.channel!r}")
         streams: set[str] = set()
         for event in message.events:
             for order in event.get("orders") or ():
                 streams |= self._of_order(order, is_snapshot=event.get("type") == "snapshot")
-        return Nudge(streams=tuple(sorted(streams)), why="user") if streams else None
+        return streams
 
     def _of_order(self, order: dict[str, Any], *, is_snapshot: bool) -> set[str]:
-        self._note(str(order["product_id"]))
+        order_id = str(order["order_id"])
+        self._heard.note(str(order["product_id"]))
         has_filled = self._owed.told(order, self._pace.ticks_ns())
         if is_snapshot:
             return set()  # each connection pulls everything anyway
-        return {FILLS, ORDERS} if has_filled else {ORDERS}
+        where = ORDERS
+        if self._is_old(order.get("creation_time")):
+            self._heard.name_order(order_id)
+            where = NAMED
+        return {FILLS_STREAM, where} if has_filled else {where}
+
+    def _is_old(self, created: object) -> bool:
+        """Say whether an order was placed before what every pull reads again."""
+        placed_ns = parse_ns(created) if isinstance(created, str) else 0
+        # A little sooner, so that none falls between the two.
+        return self._heard.now_ns() - placed_ns > OVERLAP_NS - 60 * SECOND_NS

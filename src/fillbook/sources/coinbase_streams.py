@@ -1,4 +1,4 @@
-"""Coinbase Advanced Trade's histories as streams: fills, and orders.
+"""Coinbase Advanced Trade's histories as streams: what they share, and fills.
 
 A history is read in stretches of time, each a chain of pages behind the venue's own cursor, which
 tells nothing and holds only while every other parameter stays the same. Pages may come newest
@@ -15,10 +15,9 @@ import msgspec
 
 from fillbook.facts.model import Component
 from fillbook.ground.clock import DAY_NS, MINUTE_NS, SECOND_NS, parse_ns
-from fillbook.sources.coinbase import TIMES, VENUE
+from fillbook.sources.coinbase import VENUE
 from fillbook.sources.coinbase_asks import PAGE_ROWS, answered, ask_of, stamp_of
-from fillbook.sources.coinbase_orders import is_open
-from fillbook.sources.coinbase_rows import FILLS, ORDERS, RowContext, drafts_of
+from fillbook.sources.coinbase_rows import FILLS, RowContext, drafts_of
 from fillbook.sources.faults import BrokenAnswerError
 from fillbook.sources.files.records import parse_object
 from fillbook.sources.rows import Row
@@ -30,8 +29,9 @@ OLDEST_NS = parse_ns("2015-01-01T00:00:00Z")
 LONGEST_NS = 4 * 366 * DAY_NS
 # Rows that appeared meanwhile in front of an older chain could be too old for the daily look back.
 _TAKEN_UP_NS = DAY_NS
+FILLS_STREAM = "fills"
 # Late rows are looked for so far back with every pull, and once a day.
-OVERLAP_NS = 15 * MINUTE_NS
+OVERLAP_NS = 10 * MINUTE_NS
 DEEP_NS = 7 * DAY_NS
 # A round ends this far ahead of the venue's clock as we know it, so that the newest row of all,
 # which a nudge told us of, is asked for in any case.
@@ -48,7 +48,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     The chain being read covers [from_ns, end_ns); `after` is the venue's cursor in it ("": its
     first page), and `asked_ns` when that first page was asked for; `again` counts empty pages that
-    led back to it. `open_ns` is when the oldest order was placed that was still open.
+    led back to it. Of orders: `open_ns` is when the oldest one was placed that was still open;
+    `looked_ns` is when all that are open were last read, in so many pages; `looking` says that this
+    round does, and counts its pages.
     """
 
     from_ns: int
@@ -58,6 +60,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     asked_ns: int | None = None
     open_ns: int | None = None
     again: int = 0
+    looked_ns: int | None = None
+    looked_pages: int = 0
+    looking: int = 0
 
     def text(self) -> str:
         """Return the cursor as the journal keeps it."""
@@ -111,7 +116,7 @@ class HistoryStream:
         """Return the first cursor of a round; ValueError for a cursor of unknown form."""
         is_first, self._has_begun = not self._has_begun, True
         if cursor is None:
-            return begin_chain(None, now_ns, overlap_ns).text()
+            return self._first(begin_chain(None, now_ns, overlap_ns)).text()
         last = read_place(cursor)
         if is_first and last.asked_ns is not None and now_ns - last.asked_ns < _TAKEN_UP_NS:
             return cursor
@@ -136,7 +141,7 @@ class HistoryStream:
         items, after = self._told(answer)
         pulled, cells = self._rows(items)
         self._look(cells)
-        place = self._kept_open(place, cells)
+        place = self._noted(place, cells)
         asked_ns = answer.asked_ns if place.asked_ns is None else place.asked_ns
         if not after:
             return self._ended(place, pulled, asked_ns)
@@ -160,12 +165,16 @@ class HistoryStream:
         known_ns = min(place.end_ns, asked_ns)
         more = known_ns == place.end_ns and place.end_ns < place.until_ns
         reached_ns = max(known_ns, place.from_ns)
-        following = Place(
+        following = msgspec.structs.replace(
+            place,
             from_ns=reached_ns,
-            until_ns=place.until_ns,
             end_ns=min(place.until_ns, reached_ns + LONGEST_NS),
-            open_ns=place.open_ns,
+            after="",
+            asked_ns=None,
+            again=0,
         )
+        if not more:
+            following = self._over(following)
         is_covered = known_ns > place.from_ns
         return PulledPage(
             rows=pulled,
@@ -190,6 +199,9 @@ class HistoryStream:
                 cells.append(row)
         return tuple(pulled), cells
 
+    def _first(self, place: Place) -> Place:
+        return place
+
     def _begun(self, last: Place, now_ns: int, overlap_ns: int) -> Place:
         return begin_chain(last.from_ns, now_ns, overlap_ns)
 
@@ -201,7 +213,12 @@ class HistoryStream:
         for row in cells:
             self._note(row.need("product_id"))
 
-    def _kept_open(self, place: Place, cells: list[Row]) -> Place:
+    def _noted(self, place: Place, cells: list[Row]) -> Place:
+        """Return a place that knows of the rows of a page what later rounds need."""
+        return place
+
+    def _over(self, place: Place) -> Place:
+        """Return the last place of a round."""
         return place
 
 
@@ -226,7 +243,7 @@ class FillsStream(HistoryStream):
     ) -> None:
         super().__init__(
             account,
-            name="fills",
+            name=FILLS_STREAM,
             source=FILLS,
             components=("fills",),
             every_ns=MINUTE_NS,
@@ -243,56 +260,3 @@ class FillsStream(HistoryStream):
         super()._look(cells)
         for row in cells:
             self._seen(row.text("order_id") or "", row.need("entry_id"))
-
-
-class _Orders(msgspec.Struct):
-    orders: list[msgspec.Raw]
-    has_next: bool
-    cursor: str | None = None
-
-
-class OrdersStream(HistoryStream):
-    """Every order of the portfolio with its latest state; those still open are read again."""
-
-    path = "orders/historical/batch"
-    range_names = ("start_date", "end_date")
-
-    def __init__(self, account: str, *, note: Note, page_rows: int = PAGE_ROWS) -> None:
-        super().__init__(
-            account,
-            name="orders",
-            source=ORDERS,
-            components=("orders",),
-            every_ns=2 * MINUTE_NS,
-            note=note,
-            page_rows=page_rows,
-        )
-
-    def _begun(self, last: Place, now_ns: int, overlap_ns: int) -> Place:
-        """Begin at the oldest open order, within a week; the daily round however old it is."""
-        reach_ns = overlap_ns
-        if last.open_ns is not None:
-            back_ns = last.from_ns - last.open_ns
-            if overlap_ns < self.deep_ns:
-                back_ns = min(back_ns, self.deep_ns)
-            reach_ns = max(overlap_ns, back_ns)
-        place = begin_chain(last.from_ns, now_ns, reach_ns)
-        if last.open_ns is not None and last.open_ns < place.from_ns:
-            place = msgspec.structs.replace(place, open_ns=last.open_ns)
-        return place
-
-    def _told(self, answer: Answer) -> tuple[list[msgspec.Raw], str]:
-        told = answered(answer, _Orders)
-        if told.has_next and not told.cursor:
-            raise BrokenAnswerError(
-                "the venue says there are more orders, but not where",
-                f"{VENUE} {self.name}",
-                "nothing to do if it passes: it is tried again",
-            )
-        return told.orders, told.cursor or "" if told.has_next else ""
-
-    def _kept_open(self, place: Place, cells: list[Row]) -> Place:
-        opened = [row.when("created_time", TIMES) for row in cells if is_open(row)]
-        if place.open_ns is not None:
-            opened.append(place.open_ns)
-        return msgspec.structs.replace(place, open_ns=min(opened, default=None))
