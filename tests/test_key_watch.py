@@ -172,3 +172,18 @@ def test_a_key_that_gains_a_right_stops_everything_within_a_day(tmp_path: Path) 
         desk.run(body)
     assert desk.venue.violations == []
     assert not [line for line in desk.lines if "s" * 20 in line or "k" * 20 in line]
+
+
+def test_a_venue_that_refuses_a_key_for_a_while_is_asked_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+
+    async def body(monitor: Monitor) -> None:
+        await desk.until(lambda: state_of(monitor) == "running" and monitor.watch.summary)
+        kept, desk.venue.keys = desk.venue.keys, {}
+        await desk.until(lambda: state_of(monitor) == "waiting", MINUTE_NS)
+        assert any("refuses the key" in reason for reason in monitor.health().reasons)
+        desk.venue.keys = kept
+        await desk.until(lambda: monitor.health().status == "ok", MINUTE_NS)
+
+    with desk.venue:
+        desk.run(body)

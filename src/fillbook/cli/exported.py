@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fillbook.analysis import summary
 from fillbook.analysis.answers import TradeRow
 from fillbook.cli.figures import plural
-from fillbook.cli.opening import find, opened_book, query_of
+from fillbook.cli.opening import Place, find, opened_book, query_of
 from fillbook.cli.options import Asked
 from fillbook.cli.page import Page
 from fillbook.cli.progress import progress
 from fillbook.ground.clock import iso, now_ns
-from fillbook.ground.errors import UsageError
+from fillbook.ground.errors import ConfigError, UsageError
 from fillbook.journal.store import Journal
 from fillbook.marks.series import MarkStore
+from fillbook.monitor.token import push_token
 from fillbook.publish.exporting import NAMES, TRADES, USUAL, Wanted, sheets_of
 from fillbook.publish.exports import Exported, Format, Sheet, write_export
 from fillbook.resolve.counted import counted
+from fillbook.sources.attach import Tools
 
 
 def exported(
@@ -36,6 +40,7 @@ def exported(
         accounts=query.accounts,
         names=frozenset(names) or frozenset(USUAL),
     )
+    _learn_secrets(place)
     with opened_book(place, readonly=True) as (journal, marks), progress("exporting") as report:
         trades: Sequence[TradeRow] = ()
         if TRADES in wanted.names:
@@ -55,6 +60,16 @@ def exported(
         )
         sheets = _sheets(journal, marks, head.seq, trades, wanted)
         return write_export(out, sheets, about, force=force, progress=report)
+
+
+def _learn_secrets(place: Place) -> None:
+    """Teach the redactor the keys in use here: a bot may have written one into a text."""
+    tools = Tools()
+    for attach in place.settings.attach:
+        with contextlib.suppress(ConfigError):
+            tools.credentials(attach)
+    with contextlib.suppress(ConfigError):
+        push_token(place.settings.monitor, os.environ)
 
 
 def _sheets(

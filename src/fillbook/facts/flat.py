@@ -95,6 +95,8 @@ def flat(
 
 
 def _plain(cell: object) -> object:
+    if cell is None or type(cell) is str:
+        return cell
     if isinstance(cell, Decimal):
         return plain_text(cell)
     if isinstance(cell, tuple):
@@ -111,6 +113,8 @@ def cell_text(cell: object) -> str:
     if cell is None:
         return ""
     if isinstance(cell, str):
+        if cell.isalnum():
+            return cell
         plain = cell == cell.strip() and cell.isprintable() and not cell.startswith(_RISKY)
         return cell if cell and plain else json.dumps(cell, ensure_ascii=False)
     if isinstance(cell, bool):

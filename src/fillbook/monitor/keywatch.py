@@ -43,7 +43,7 @@ class KeyWatch:
         self._refused = fault
 
     async def look(self) -> None:
-        """Ask the venue again once a day; KeyRefusedError when the key may do more by now.
+        """Ask the venue again once a day; KeyUnsafeError when the key may do more by now.
 
         Another SourceError means that it could not be asked: the next look tries again.
         """

@@ -22,7 +22,7 @@ from fillbook.monitor.rounds import AT_ONCE, Rounds
 from fillbook.monitor.snapshots import SnapshotBook
 from fillbook.monitor.vanished import FILLS, Undoing, Vanished, fills_until
 from fillbook.sources.attach import Attached, Tools, attach, open_account, pager_of
-from fillbook.sources.faults import KeyRefusedError, SourceError
+from fillbook.sources.faults import KeyRefusedError, KeyUnsafeError, SourceError
 from fillbook.sources.liveness import AccountHealth, AccountState
 from fillbook.sources.stream import AttachEstimate, LiveAccount
 
@@ -133,7 +133,7 @@ class AccountPuller:
                 pulls = [self._rounds.work] * AT_ONCE
                 for work in (*pulls, self._listen, self._poll, self._look_around, self._reconcile):
                     group.create_task(work())
-        except* KeyRefusedError:
+        except* KeyUnsafeError:
             self._say(f"✗ {self.account.label}: nothing more is asked with this key")
         finally:
             await self.account.close()
@@ -252,7 +252,7 @@ class AccountPuller:
             for look in (self._key.look, self._discover):
                 try:
                     await look()
-                except KeyRefusedError as refused:
+                except KeyUnsafeError as refused:
                     self._refuse(refused)
                     raise
                 except SourceError as fault:

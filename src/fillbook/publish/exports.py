@@ -212,7 +212,9 @@ def _as_parquet(path: Path) -> Path:
 
 
 def _redacted(cell: object) -> object:
-    return _clean(cell) if isinstance(cell, str) else cell
+    if type(cell) is not str or EVERYWHERE.is_harmless(cell):
+        return cell
+    return _clean(cell)
 
 
 @lru_cache(maxsize=65_536)

@@ -11,6 +11,7 @@
     ├── RefusedError             the venue says no: wrong parameter, unknown symbol  final
     ├── UnreadableError          rows that cannot be understood, or not be passed    final
     └── KeyRefusedError          401, 403, wrong or revoked key, missing right       final
+        └── KeyUnsafeError       a key that we refuse: it may do more than read      for good
 
 A final fault halts its stream loudly; a retriable one is tried again at the next pull.
 """
@@ -103,3 +104,7 @@ class UnreadableError(SourceError):
 
 class KeyRefusedError(SourceError):
     """The key is unknown, revoked, expired, or lacks the right to read this."""
+
+
+class KeyUnsafeError(KeyRefusedError):
+    """The key may do more than read, or something nobody here knows: we refuse it ourselves."""

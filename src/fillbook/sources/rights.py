@@ -14,7 +14,7 @@ import msgspec
 
 from fillbook.facts.finding import Finding
 from fillbook.ground.errors import ConfigError
-from fillbook.sources.faults import KeyRefusedError
+from fillbook.sources.faults import KeyUnsafeError
 from fillbook.sources.stream import KeyRights
 
 Decision = Literal["accepted", "refused", "accepted with finding"]
@@ -155,9 +155,9 @@ def judge(venue: str, rights: KeyRights, *, accept_trading_key: bool = False) ->
 
 
 def insist(verdict: Verdict, where: str) -> None:
-    """Raise KeyRefusedError with the reasons and the steps unless the key was accepted."""
+    """Raise KeyUnsafeError with the reasons and the steps unless the key was accepted."""
     if verdict.decision == "refused":
-        raise KeyRefusedError(
+        raise KeyUnsafeError(
             f"the {verdict.venue} key {verdict.subject} is refused: it "
             + "; it ".join(verdict.reasons),
             where,
