@@ -25,6 +25,7 @@ from fillbook.facts.model import (
 )
 from fillbook.ground.clock import parse_ns
 from fillbook.resolve.corrections import apply_corrections
+from fillbook.resolve.standing import Standing
 from fillbook.sources.coinbase import base_of
 from fillbook.sources.coinbase_rows import FILLS, ORDERS, PRODUCTS, drafts_of
 from fillbook.sources.files.records import parse_object
@@ -234,6 +235,30 @@ def test_a_correction_takes_the_place_of_the_original() -> None:
     (kept,), _ = apply_corrections([claim], [said])
     assert isinstance(kept.fact, Fill)
     assert (kept.fact.ts_ns, kept.fact.px, kept.key) == (claim.fact.ts_ns, D(94001), claim.key)
+
+
+def test_a_fill_that_comes_after_its_correction_is_corrected_too() -> None:
+    """Pages come newest first, so the book may know a correction before what it means."""
+    claims = []
+    for seq, draft in enumerate(
+        draft for each in (UNDONE, RESTATED, ORIGINAL) for draft in drafted(each)
+    ):
+        said = (Assertion("b", FILLS, 3),)
+        claims.append(Claimed(seq, draft.key, content_hash(encode(draft.fact)), draft.fact, said))
+    described = drafted(ORIGINAL)[0].instrument
+    assert described is not None
+    spoken = Claimed(
+        9, "i", content_hash(encode(described)), described, (Assertion("b", FILLS, 3),)
+    )
+    whole = Standing([spoken, *claims], ())
+    for known in range(len(claims)):
+        standing_now = Standing([spoken, *claims[:known]], ())
+        if standing_now.add(claims[known:]) is None:
+            standing_now = Standing([spoken, *claims], ())
+        (key,) = standing_now.keys
+        events = [event.fact for event in standing_now.group(key)[0].events]
+        assert events == [event.fact for event in whole.group(key)[0].events]
+        assert [(f.qty, f.px) for f in events if isinstance(f, Fill)] == [(D("0.01"), D(94001))]
 
 
 def test_what_the_venue_makes_up_is_a_fill_of_its_own() -> None:
