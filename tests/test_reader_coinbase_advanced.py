@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fillbook.facts.model import Correction, Fill, Instrument, OrderUpdate
+from fillbook.facts.model import Charge, Correction, Fill, Instrument, OrderUpdate
 from fillbook.ground.errors import InputError
 from fillbook.sources.files.opened import SourceFile
 from fillbook.sources.files.registry import READERS, detect, reparse
@@ -82,6 +82,17 @@ def test_an_order_asked_for_by_its_id_is_read_too(tmp_path: Path) -> None:
     wanted = told(CASES / "coinbase_advanced_orders.json")
     assert told(path).items() <= wanted.items()
     assert len(told(path)) == 2
+
+
+def test_the_rest_of_a_size_in_quote_promises_nothing_about_charges(tmp_path: Path) -> None:
+    row = {**FILLS["fills"][0], "size_in_quote": True, "size": "10", "price": "3"}
+    path = tmp_path / "quote.json"
+    path.write_text(json.dumps({"fills": [row]}))
+    (reading,) = readings(path)
+    assert [type(claim.fact) for claim in claims_of(reading)] == [Fill, Charge]
+    assert [(each.component, each.instrument) for each in reading.coverage()] == [
+        ("fills", "BTC-USD")
+    ]
 
 
 def test_portfolios_of_one_file_are_accounts(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     account_wide: bool = True
     total_bytes: int = 0
+    components: tuple[Component, ...] | None = None
     promises: bool = True
 
 
@@ -171,7 +172,8 @@ class Reading:
 
     def _extend(self, fact: AnyFact, instrument: str | None) -> None:
         component = COMPONENT_OF.get(type(fact))
-        if component is None:
+        promised = self.terms.components
+        if component is None or (promised is not None and component not in promised):
             return
         place = (component, None if self.terms.account_wide else instrument)
         first, last = self._spans.get(place, (fact.ts_ns, 0))

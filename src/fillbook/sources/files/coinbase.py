@@ -83,6 +83,8 @@ class CoinbaseRows:
             # An answer may have been asked for of one product, or of one order.
             account_wide=False,
             total_bytes=file.size,
+            # The rest of a size in quote is a charge; other charges are not in these files.
+            components=("orders",) if self.name == ORDERS else ("fills",),
         )
 
         def drafts(row: Row, number: int) -> list[Draft]:
