@@ -14,8 +14,8 @@ NAME = (
 
 
 @cache
-def private_pem() -> str:
-    """Return a private key of the right curve as PEM text."""
+def private_pem(which: int = 0) -> str:
+    """Return a private key of the right curve as PEM text; another one for each number."""
     key = generate_private_key(SECP256R1())
     form = (Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     return key.private_bytes(*form).decode()

@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -25,7 +26,9 @@ from fillbook.facts.model import Report
 from fillbook.ground.clock import HOUR_NS, SECOND_NS
 from fillbook.ground.errors import ConfigError
 from fillbook.ground.live_settings import AttachSettings
-from fillbook.sources.attach import Tools, check_rights, insist
+from fillbook.journal.store import Journal
+from fillbook.marks.series import MarkStore
+from fillbook.sources.attach import Tools, attach, check_rights, insist
 from fillbook.sources.coinbase_live import CoinbaseAccount, open_account
 from fillbook.sources.coinbase_manners import CoinbaseSigner
 from fillbook.sources.coinbase_owed import Owed
@@ -42,6 +45,7 @@ from fillbook.sources.files.registry import reparse
 from fillbook.sources.redact import Redactor
 from fillbook.sources.source import Draft
 from fillbook.sources.stream import Ask, Nudge
+from fillbook.sources.writing import DirectWriter
 from loopback import Loopback, Reply, Seen, TestPace
 
 D = Decimal
@@ -91,7 +95,9 @@ class Small:
 Body = Callable[[CoinbaseAccount, AttachSettings, TestPace], Awaitable[Any]]
 
 
-def with_account(venue: Small, body: Body, secret: str | None = None, **more: Any) -> Any:
+def with_account(
+    venue: Small, body: Body, secret: str | None = None, name: str = NAME, **more: Any
+) -> Any:
     async def whole() -> Any:
         pace = TestPace(NOW_MS * MS)
         async with Loopback(venue) as server:
@@ -103,7 +109,7 @@ def with_account(venue: Small, body: Body, secret: str | None = None, **more: An
                 share=D(1),
                 **more,
             )
-            environ = {"KEY": NAME, "SECRET": secret or private_pem()}
+            environ = {"KEY": name, "SECRET": secret or private_pem()}
             tools = Tools(pace, environ=environ, redactor=Redactor())
             account = open_account(settings, tools)
             try:
@@ -135,6 +141,51 @@ def test_a_key_of_no_portfolio_is_refused() -> None:
             await account.identify()
 
     with_account(Small(key_permissions={**RIGHTS, "portfolio_uuid": ""}), body)
+
+
+FILL = {
+    "entry_id": "e-1",
+    "trade_id": "t-1",
+    "order_id": "o-1",
+    "trade_time": "2027-01-15T07:00:00Z",
+    "trade_type": "FILL",
+    "price": "94000",
+    "size": "0.01",
+    "commission": "5.64",
+    "product_id": "BTC-USD",
+    "side": "BUY",
+    "retail_portfolio_id": PORTFOLIO,
+}
+
+
+def test_a_new_key_of_the_portfolio_goes_on_with_the_same_account(tmp_path: Path) -> None:
+    pulled: list[tuple[int, int]] = []
+
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        with (
+            Journal.open(path) if path.exists() else Journal.create(path) as journal,
+            MarkStore(tmp_path / "b.marks") as marks,
+        ):
+            writer = DirectWriter(journal, marks, clock=pace.now_ns)
+            attached = await attach(account, settings, writer, pace)
+            (fills,) = [p for p in attached.pagers if p.stream.name == "fills"]
+            done = await fills.pull()
+            assert done.fault is None
+            pulled.append((done.new, done.pages))
+            assert [batch.batch_id for batch in journal.batches()] == [
+                f"live:coinbase:{PORTFOLIO}:fills"
+            ]
+
+    def fills_of(seen: Seen) -> Any:
+        is_recent = seen.query["end_sequence_timestamp"] > FILL["trade_time"]
+        return {"fills": [FILL] if is_recent else [], "cursor": ""}
+
+    path = tmp_path / "b.db"
+    venue = Small(orders__historical__fills=fills_of)
+    with_account(venue, body)
+    # Another key, under another name; and what was pulled is not pulled from the beginning.
+    with_account(venue, body, private_pem(1), NAME.replace("beef", "cafe"))
+    assert pulled == [(1, 4), (0, 1)]
 
 
 def test_an_address_is_no_key() -> None:
