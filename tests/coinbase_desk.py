@@ -51,6 +51,15 @@ QUICK = Patience(
 Row = tuple[Any, ...]
 
 
+class Wall(SimPace):
+    """A simulated clock on a machine whose own clock somebody may set."""
+
+    ahead_ns = 0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + self.ahead_ns
+
+
 @dataclass
 class Desk:
     """One portfolio of one world, watched into one book."""
@@ -64,6 +73,7 @@ class Desk:
     account: CoinbaseAccount
     settings: AttachSettings
     tools: Tools
+    wall: Wall
     told: list[AttachEstimate] = field(default_factory=list)
     attached: Attached | None = None
     pagers: dict[str, Pager] = field(default_factory=dict)
@@ -167,6 +177,10 @@ class Desk:
         assert self.venue.limiter.turned_away == self.venue.public_limiter.turned_away == 0
         assert self.journal.verify(reparse) == []
 
+    def refused(self) -> int:
+        """How many tokens the venue has not taken."""
+        return sum(seen.status == 401 for seen in self.venue.seen)
+
     def asked(self) -> Counter[str]:
         """How often each read was asked for."""
         return self.venue.counted()
@@ -201,7 +215,7 @@ def desk_run(
     )
 
     async def whole() -> None:
-        pace = SimPace(clock, seed, strides=strides)
+        pace = Wall(clock, seed, strides=strides)
         tools = Tools(pace, environ={}, patience=QUICK)
         urls = {"api": venue.base_url, "ws": venue.ws_url}
         settings = AttachSettings(
@@ -222,7 +236,7 @@ def desk_run(
             Journal.open(path) if path.exists() else Journal.create(path) as journal,
             MarkStore(folder / "book.marks") as marks,
         ):
-            desk = Desk(who, world, clock, venue, journal, marks, account, settings, tools)
+            desk = Desk(who, world, clock, venue, journal, marks, account, settings, tools, pace)
             try:
                 await body(desk)
             finally:

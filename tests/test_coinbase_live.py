@@ -198,6 +198,26 @@ def test_a_revoked_key_is_a_gap_that_heals(tmp_path: Path) -> None:
     desk_run(tmp_path, COINBASE_BOT, body, days_ns=DAY_NS, plan=plan)
 
 
+@pytest.mark.parametrize("by_ns", [DAY_NS, -DAY_NS])
+def test_a_clock_that_was_set_costs_a_second_asking_and_no_gap(tmp_path: Path, by_ns: int) -> None:
+    """A token of another time is refused like a key that is gone; the time comes with it."""
+
+    async def body(desk: Desk) -> None:
+        await desk.attach()
+        await desk.pull()
+        desk.wall.ahead_ns = by_ns
+        desk.clock.step(HOUR_NS)
+        brought = await desk.pull()
+        assert {name: one.fault for name, one in brought.items()} == dict.fromkeys(brought)
+        assert desk.refused() == 1
+        # A round that began in the past ends there; the next one knows better.
+        await desk.pull()
+        assert desk.gaps() == []
+        desk.check_truth()
+
+    desk_run(tmp_path, COINBASE_BOT, body, days_ns=DAY_NS)
+
+
 def test_a_widened_key_is_refused_before_anything_is_pulled(tmp_path: Path) -> None:
     plan = FaultPlan(3)
 

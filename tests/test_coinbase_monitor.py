@@ -48,7 +48,7 @@ def configure(folder: Path, venue: CoinbaseServer, mode: int = 0o600) -> None:
     path = folder / "cdp_api_key.json"
     path.write_text(json.dumps({"name": KEY, "privateKey": SECRET}))
     path.chmod(mode)
-    lines = ["[monitor]", 'detection_interval = "1s"', 'poll_interval = "2s"', "port = 0"]
+    lines = ["[monitor]", 'detection_interval = "2s"', 'poll_interval = "4s"', "port = 0"]
     lines += ["[[attach]]", 'venue = "coinbase"', f'key_file = "{path.name}"', 'label = "spot"']
     lines += ["share = 1.0", f'urls = {{ api = "{venue.base_url}", ws = "{venue.ws_url}" }}']
     (folder / "fillbook.toml").write_text("\n".join(lines))

@@ -21,7 +21,9 @@ from fillbook.ground.clock import MINUTE_NS, SECOND_NS
 from fillbook.sources.budget import PATIENCE_NS, Budget
 from fillbook.sources.faults import (
     BrokenAnswerError,
+    ClockSkewError,
     ForbiddenRequestError,
+    KeyRefusedError,
     RateLimitedError,
     SourceError,
     UnreachableError,
@@ -35,6 +37,8 @@ from fillbook.sources.stream import Answer, Ask
 
 _log = logging.getLogger(__name__)
 _MOST_WORDS = 300
+# A signature so far off may have been refused for its time.
+_MOVED_NS = 30 * SECOND_NS
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +131,7 @@ class Transport:
     async def _once(self, ask: Ask, background: bool) -> Answer:
         ticket = await self._budget.take(ask.weight, background=background)
         client = await self._opened()
+        offset_ns = self.skew.offset_ns
         request = self._request(client, ask)
         asked_ns = self._pace.now_ns()
         received = await self._send(client, ask, request)
@@ -135,7 +140,7 @@ class Transport:
         cost = self._manners.cost(ask, received)
         if cost is not None:
             self._budget.settle(ticket, cost)
-        self._refuse_faulty(ask, received)
+        self._refuse_faulty(ask, received, self.skew.offset_ns - offset_ns)
         self._budget.succeeded(self._manners.used(received))
         return Answer(
             status=received.status,
@@ -145,8 +150,16 @@ class Transport:
             received_ns=received_ns,
         )
 
-    def _refuse_faulty(self, ask: Ask, received: Received) -> None:
+    def _refuse_faulty(self, ask: Ask, received: Received, moved_ns: int) -> None:
+        """Raise the fault an answer stands for; `moved_ns` is what it taught us of the clock."""
         fault = self._manners.fault(ask, received, self._where(ask))
+        if isinstance(fault, KeyRefusedError) and abs(moved_ns) > _MOVED_NS and ask.auth != "none":
+            # Some venues refuse a signature of another time as if the key were gone.
+            raise ClockSkewError(
+                "the clock was set while nobody asked, and a signature was of another time",
+                self._where(ask),
+                "nothing to do: it is signed again by the venue's time",
+            )
         if fault is not None:
             if isinstance(fault, RateLimitedError):
                 self._budget.limited(fault)
