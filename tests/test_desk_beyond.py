@@ -20,7 +20,8 @@ from fillbook.analysis.summary import fills, load, performance, trades
 from fillbook.analysis.view import BookView, Query
 from fillbook.desks.portfolio_memory import PortfolioMemoryEngine
 from fillbook.desks.telemetry_metrics import MetricsPage
-from fillbook.desks.trade_monitor import TradeMonitor, closed_event
+from fillbook.desks.trade_ends import closed_event
+from fillbook.desks.trade_monitor import TradeMonitor
 from fillbook.desks.trade_outcomes import exits_of
 from fillbook.facts.identity import key_of
 from fillbook.facts.model import AnyFact, Batch, Claim, Coverage, Decision, Fill

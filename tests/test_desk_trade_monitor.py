@@ -343,6 +343,23 @@ def test_b12_a_file_that_cannot_be_written_blocks_nothing(tmp_path: Path, told: 
     assert desk.monitor.get_closed_trades() == []
 
 
+def test_a_book_that_cannot_be_written_neither_raises_nor_closes(desk: Desk, told: Any) -> None:
+    desk.show(btc())
+    (before,) = desk.trades()
+    book, aside = desk.folder / "fillbook.db", desk.folder / "aside.db"
+    book.rename(aside)
+    book.mkdir()
+    desk.platform.rows = []
+    assert desk.monitor.poll() is False
+    assert desk.monitor.force_track_position(btc(product_id="ETH")) is False
+    assert told.text.count("could not be written down") == 2
+    book.rmdir()
+    aside.rename(book)
+    desk.show(btc("95500"))
+    (after,) = desk.trades()
+    assert (after.trade_id, after.final_status) == (before.trade_id, "open")
+
+
 def test_b13_b14_v20_v25_stopping_closes_nothing_and_a_restart_continues(tmp_path: Path) -> None:
     platform = Platform(btc())
     first = TradeMonitor(platform, 0.01, 0.01, folder=tmp_path)

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from fillbook.desks.trade_monitor import TRADE_CLOSED, TradeMonitor
+from fillbook.desks.trade_ends import TRADE_CLOSED
+from fillbook.desks.trade_monitor import TradeMonitor
 from fillbook.ground.clock import parse_ns
 from fillbook.ground.errors import UsageError
 from fillbook.publish.webhook import Webhook

@@ -16,7 +16,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,19 +25,14 @@ from fillbook.analysis.answers import TradeRow
 from fillbook.desks.announced import Announced
 from fillbook.desks.limits import Limit, PortfolioLimits
 from fillbook.desks.platform import Platform, ask_positions
-from fillbook.desks.portfolio_memory import Memory, remember
+from fillbook.desks.portfolio_memory import Memory
 from fillbook.desks.position_book import Look, PositionBook
-from fillbook.desks.trade_metrics import (
-    NUMBERS,
-    STORAGE,
-    Record,
-    TradeMetricsCollector,
-    record_of,
-)
+from fillbook.desks.trade_ends import TradeEnds
+from fillbook.desks.trade_metrics import STORAGE, Record, TradeMetricsCollector
 from fillbook.desks.trade_outcomes import OutcomeLines, write_open_state
 from fillbook.ground.clock import iso
 from fillbook.ground.clock import now_ns as wall_ns
-from fillbook.monitor.tracker import money, name_of, pnl_of
+from fillbook.monitor.tracker import name_of
 from fillbook.publish.webhook import Webhook
 from fillbook.sources.observed import ExitPrice, Observer
 from fillbook.sources.observed_rows import read_position
@@ -45,10 +40,7 @@ from fillbook.sources.source import RowError
 
 log = logging.getLogger("fillbook.desks")
 
-TRADE_CLOSED = "ffe.trade.closed"
-
 _JOIN_S = 10.0
-_SUSPICIOUS_CLOSES = 3
 
 
 class TradeMonitor:
@@ -104,20 +96,18 @@ class TradeMonitor:
         self.active_trades: dict[str, TradeRow] = {}
         self.pending_trades: dict[str, TradeRow] = {}
         self.open_sizes: dict[str, Decimal] = {}
-        self.closed_trades_queue: queue.SimpleQueue[Record] = queue.SimpleQueue()
         self.limit_reached: Limit | None = None
         self._limits = limits
         self._cap = max_concurrent_trades or self.MAX_CONCURRENT_TRADES
         self._clock = clock
         self._announced = Announced()
-        self._lines = OutcomeLines(self.folder)
         self._webhook = None if webhook is None else Webhook(webhook, self.folder / "webhook")
-        self._multipliers = dict(multipliers or {})
+        sizes = dict(multipliers or {})
         observer = Observer(
             venue,
             account,
             currency=currency,
-            multipliers=self._multipliers,
+            multipliers=sizes,
             decision_for=self._announced.take,
             exit_price=exit_price,
         )
@@ -125,10 +115,14 @@ class TradeMonitor:
         self._turn = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._flat_closes = 0
-        self._told: set[tuple[str, int]] = set()
-        # How many fills each open trade had when its closings were last looked at.
-        self._fills: dict[str, int] = {}
+        self._ends = TradeEnds(
+            OutcomeLines(self.folder),
+            self.metrics_collector,
+            portfolio_memory,
+            self._webhook,
+            sizes,
+        )
+        self.closed_trades_queue = self._ends.queue
 
     @property
     def is_running(self) -> bool:
@@ -179,11 +173,7 @@ class TradeMonitor:
             return False
         if read is None or (self._cap is not None and len(self.active_trades) >= self._cap):
             return False
-        with self._turn:
-            look = self._book.add(read)
-            if look is not None:
-                self._take(look)
-        return look is not None
+        return self._taken(lambda: self._book.add(read))
 
     def associate_decision(self, decision_id: object, asset: str) -> bool:
         """Expect a position of `asset` within 300 s; it will carry the decision's id."""
@@ -216,22 +206,23 @@ class TradeMonitor:
             return False
         for bad in seen.unreadable:
             log.warning("a position cannot be read (%s): %s", bad.instrument, bad.reason)
+        return self._taken(lambda: None if ended.is_set() else self._book.look(seen))
+
+    def _taken(self, ask: Callable[[], Look | None]) -> bool:
+        """Look, and tell what changed; False where there was nothing to look at, or it failed."""
         try:
             with self._turn:
-                if not ended.is_set():
-                    self._take(self._book.look(seen))
+                look = ask()
+                if look is not None:
+                    self._take(look)
         except Exception:  # the bot must not suffer; the next poll starts again from the book
             log.exception("what the platform showed could not be written down")
             return False
-        return True
+        return look is not None
 
     def _take(self, look: Look) -> None:
         """Tell what changed, in the order things happen."""
-        for row in look.closed:
-            record = record_of(row, look.updates[row.trade_id])
-            if not self.metrics_collector.knows(record):
-                self._finish(look, row, record)
-        self._tell_reduced(look)
+        self._ends.tell(look)
         rows = {row.trade_id: row for row in look.opened}
         known = self.active_trades.keys() | self.pending_trades.keys()
         active = {name: rows[name] for name in self.active_trades if name in rows}
@@ -249,63 +240,6 @@ class TradeMonitor:
         self._check_limits(look)
         write_open_state(self.folder, look.opened, look.sizes, iso(self._clock()))
 
-    def _tell_reduced(self, look: Look) -> None:
-        """Tell what was closed of trades that go on, each part once, also across restarts."""
-        known, self._fills = self._fills, {}
-        for row in look.opened:
-            if row.fills != known.get(row.trade_id, 1):
-                try:
-                    parts = self._lines.add(row, look.exits(row), self._multiplier(row))
-                except OSError:
-                    log.exception("the outcome line was not written for %s", row.trade_id)
-                    continue
-                for left in parts:
-                    made = (
-                        "unknown" if left.realized is None else money(left.realized, row.currency)
-                    )
-                    log.info("✂ Trade reduced: %s by %s | PnL: %s", name_of(row), left.size, made)
-            self._fills[row.trade_id] = row.fills
-
-    def _finish(self, look: Look, row: TradeRow, record: Record) -> None:
-        """Hand a finished trade to everyone; its file comes last, so that a kill repeats it.
-
-        A trade that late facts made another replaces what was told of it before.
-        """
-        before = self.metrics_collector.told_before(record)
-        if before:
-            record["revision"] = 1 + max(each.get("revision", 0) for each in before)
-        told = (row.trade_id, record.get("revision", 0))
-        is_news = told not in self._told
-        if is_news:
-            line = "🔁 Trade revised" if before else "📊 Trade completed"
-            log.info("%s: %s | PnL: %s", line, name_of(row), pnl_of(row))
-        for what, step in self._steps(look, row, record, before, is_news):
-            try:
-                step()
-            except Exception:  # who takes a trade may fail in any way; watching goes on
-                log.exception("%s was not written for %s", what, row.trade_id)
-        if is_news:
-            self._told.add(told)
-            self.closed_trades_queue.put(record)
-            self._watch_flat(row)
-
-    def _steps(
-        self, look: Look, row: TradeRow, record: Record, before: list[Record], is_news: bool
-    ) -> Iterator[tuple[str, Callable[[], object]]]:
-        memory, webhook, size = self.portfolio_memory, self._webhook, self._multiplier(row)
-        old = [each["trade_id"] for each in before]
-        if is_news and not before:
-            yield "the outcome line", lambda: self._lines.add(row, look.exits(row), size)
-        if is_news and memory is not None:
-            yield "the portfolio memory", lambda: remember(memory, row, record, size, old)
-        if is_news and webhook is not None:
-            yield "the webhook's event", lambda: webhook.post(closed_event(record, old))
-        collector = self.metrics_collector
-        yield "the trade's file", lambda: collector.record_trade_metrics(record, before)
-
-    def _multiplier(self, row: TradeRow) -> Decimal:
-        return self._multipliers.get(row.product_id, Decimal(1))
-
     def _check_limits(self, look: Look) -> None:
         if self._limits is None or look.unrealized is None:
             return
@@ -315,19 +249,3 @@ class TradeMonitor:
         known, self.limit_reached = self.limit_reached, self._limits.reached(made)
         if self.limit_reached is not None and self.limit_reached != known:
             log.warning("the portfolio stands at %s: its %s is reached", made, self.limit_reached)
-
-    def _watch_flat(self, row: TradeRow) -> None:
-        is_flat = row.exit_price is not None and row.exit_price == row.entry_price
-        self._flat_closes = self._flat_closes + 1 if is_flat else 0
-        if self._flat_closes >= _SUSPICIOUS_CLOSES:
-            log.warning(
-                "%d trades in a row closed at their entry price: are the platform's prices fresh?",
-                self._flat_closes,
-            )
-
-
-def closed_event(record: Record, supersedes: Sequence[str] = ()) -> bytes:
-    """Return what a webhook is told of a finished trade; a repetition has the same `id`."""
-    name = f"{record['trade_id']}:{record.get('revision', 0)}"
-    event: Record = {"event": TRADE_CLOSED, "id": name, "trade": record}
-    return NUMBERS.encode({**event, "supersedes": supersedes} if supersedes else event)
