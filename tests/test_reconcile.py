@@ -20,7 +20,16 @@ from fillbook.analysis.stated import KINDS, Stated
 from fillbook.analysis.summary import load, why
 from fillbook.analysis.view import Query
 from fillbook.cli.app import app
-from fillbook.facts.model import Claim, Fill, Instrument, OrderUpdate, Report, Span, Transfer
+from fillbook.facts.model import (
+    Claim,
+    Correction,
+    Fill,
+    Instrument,
+    OrderUpdate,
+    Report,
+    Span,
+    Transfer,
+)
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
 from fillbook.ground.settings import FoldSettings, Settings
 from fillbook.journal.store import Journal
@@ -297,6 +306,17 @@ def test_a_difference_that_late_fills_may_explain_is_not_checked_yet(tmp_path: P
     )
 
 
+def test_while_the_newest_statement_is_young_an_older_one_is_judged(tmp_path: Path) -> None:
+    facts = [
+        *OPENED,
+        *(held(at * MINUTE_NS, qty) for at, qty in ((70, "1.5"), (90, "1.25"), (118, "1"))),
+        *complete(2 * HOUR_NS),
+    ]
+    (check,) = checks(reconciled(tmp_path, facts), "position")
+    assert (check.state, check.theirs, check.difference) == ("differs", "1.25", "0.25")
+    assert check.at == "2026-01-01T01:30:00Z"
+
+
 def test_the_difference_is_dated_by_the_last_statement_that_agreed(tmp_path: Path) -> None:
     facts = [
         *OPENED,
@@ -448,13 +468,37 @@ def test_a_balance_of_zero_changes_no_figure_of_money(tmp_path: Path) -> None:
     assert found is not None and (found.severity, found.touches) == ("warning", ())
 
 
-# -- the command -----------------------------------------------------------------------------------
-
-
 def run(*arguments: str) -> tuple[int, str]:
     ran = CliRunner().invoke(app, ["reconcile", *arguments], env={"COLUMNS": "120"})
     assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.exception
     return ran.exit_code, ran.stdout
+
+
+def test_an_order_whose_fills_were_corrected_is_not_held_against_them(tmp_path: Path) -> None:
+    told = {"venue": VENUE, "account": ACCOUNT, "instrument": "BTCUSDT", "status": "filled"}
+    facts = [
+        fill(0, "buy", "1", "100", order_id="o1"),
+        fill(MINUTE_NS, "buy", "1", "100", order_id="o2"),
+        *(
+            OrderUpdate(ts_ns=T0 + MINUTE_NS, order_id=name, filled_qty=Decimal(2), **told)  # type: ignore[arg-type]
+            for name in ("o1", "o2")
+        ),
+        Correction(
+            venue=VENUE,
+            account=ACCOUNT,
+            ts_ns=T0 + HOUR_NS,
+            target_key="",
+            target_trade_id="t9",
+            target_order_id="o1",
+            action="reverse",
+        ),
+        *complete(HOURS),
+    ]
+    (size,) = checks(reconciled(tmp_path, facts), "filled size")
+    assert (size.n, size.ids) == (1, ("o2",))
+
+
+# -- the command -----------------------------------------------------------------------------------
 
 
 def test_the_command_says_what_differs_and_what_is_not_checked(tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ _MOST_IDS = 20
 _END_NS = (1 << 63) - 1
 # The order a conditional one became has its fills, under an id of its own.
 _CONDITIONAL = "algo-"
+_NEXT = {
+    "filled size": "fills of the orders named here are missing or wrong: import an export",
+    "fill count": "look the orders up on the venue's page; where their size agrees, it miscounts",
+}
 _FINAL = ("filled", "cancelled", "expired", "rejected")
 # There an order's size may be money: its fills' sizes are then quotients, and rounded.
 _ROUNDED = frozenset({"coinbase"})
@@ -76,7 +80,8 @@ def check_orders(
 ) -> list[Check]:
     """Compare the orders of the chosen accounts, placed in [since, until), with their fills.
 
-    An order that is still open is compared when it has ended.
+    An order that is still open is compared when it has ended. One whose fills the venue corrected
+    is left out: it goes on telling what it told before.
     """
     told = _orders(ledger.orders, stated)
     rows = _rows_by_order(groups, told, since_ns)
@@ -88,6 +93,7 @@ def check_orders(
             if (venue, owner) == account
             for order in orders.values()
             if since_ns <= order.since_ns < until_ns
+            and (*account, order.order_id) not in stated.corrected
         }
         checks += _checks(ledger, account, mine, rows)
     return checks
@@ -225,9 +231,7 @@ def _check(check: CheckName, what: str, key: GroupKey, compared: Sequence[_Compa
         at=iso(max(each.order.last.ts_ns for each in shown)),
         n=len(compared),
         what=f"{what}, {len(compared)} orders",
-        next_step="fills of the orders named here are missing or wrong: import an export"
-        if off
-        else "",
+        next_step=_NEXT[check] if off else "",
         ids=tuple(each.order.order_id for each in off[:_MOST_IDS]),
         fills=tuple(near for each in off[:4] for near in _near(each, groups)),
     )

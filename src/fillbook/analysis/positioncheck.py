@@ -75,9 +75,14 @@ def check_positions(
         if reports:
             checks.append(_check_position(ledger, groups.get(key), key, reports, stated))
         else:
-            missing = "the venue has stated no position; attach the account live"
-            checks.append(_unchecked("position", key, missing))
+            checks.append(_unchecked("position", key, _unstated(groups.get(key))))
     return checks
+
+
+def _unstated(group: GroupLedger | None) -> str:
+    if group is not None and group.columns.contract.contract == "spot":
+        return "the venue states no position of a market in coins"
+    return "the venue has stated no position; attach the account live"
 
 
 def _check_position(
@@ -87,13 +92,25 @@ def _check_position(
     reports: Sequence[Report],
     stated: Stated,
 ) -> Check:
-    report = reports[-1]
-    gap = gap_at(group, report, moved_by(report.ts_ns, group, key, stated))
-    agreed_ns = _agreed_ns(group, key, reports, stated) if gap else 0
-    check = position_check(group, key, report, gap, agreed_ns, reports[0].ts_ns)
-    missing = _not_yet(ledger, key, report) if gap else ""
-    if missing:
-        check = msgspec.structs.replace(check, state="not checked", missing=missing, next_step="")
+    """Judge the newest statement; while late fills may explain it, the newest that is settled."""
+
+    def compared(report: Report, before: Sequence[Report]) -> Check:
+        gap = gap_at(group, report, moved_by(report.ts_ns, group, key, stated))
+        agreed_ns = _agreed_ns(group, key, before, stated) if gap else 0
+        return position_check(group, key, report, gap, agreed_ns, reports[0].ts_ns)
+
+    reached_ns = max((stop for _, stop in covered(ledger.coverage, key, "fills")), default=0)
+    check = compared(reports[-1], reports[:-1])
+    if check.state == "differs" and reached_ns < reports[-1].ts_ns + SETTLE_NS:
+        settled = [each for each in reports if each.ts_ns + SETTLE_NS <= reached_ns]
+        earlier = compared(settled[-1], settled[:-1]) if settled else check
+        if settled and earlier.state == "differs":
+            check = earlier
+        else:
+            missing = _not_yet(reached_ns, reports[-1])
+            check = msgspec.structs.replace(
+                check, state="not checked", missing=missing, next_step="", fills=()
+            )
     return msgspec.structs.replace(check, n=len(reports))
 
 
@@ -145,8 +162,8 @@ def moved_by(at_ns: int, group: GroupLedger | None, key: GroupKey, stated: State
 def _agreed_ns(
     group: GroupLedger | None, key: GroupKey, reports: Sequence[Report], stated: Stated
 ) -> int:
-    """Return when a statement agreed for the last time; the difference came after that."""
-    for report in reversed(reports[:-1]):
+    """Return when one of these statements agreed for the last time, 0 for never."""
+    for report in reversed(reports):
         if not gap_at(group, report, moved_by(report.ts_ns, group, key, stated)):
             return report.ts_ns
     return 0
@@ -160,12 +177,8 @@ def _next_step(agreed_ns: int, first_ns: int) -> str:
     return f"{when}; import an export of that time"
 
 
-def _not_yet(ledger: Ledger, key: GroupKey, report: Report) -> str:
-    """Say why a difference proves nothing yet; empty where it does."""
-    intervals = covered(ledger.coverage, key, "fills")
-    reached_ns = max((stop for _, stop in intervals), default=0)
-    if reached_ns >= report.ts_ns + SETTLE_NS:
-        return ""
+def _not_yet(reached_ns: int, report: Report) -> str:
+    """Say why a difference proves nothing yet."""
     if not reached_ns:
         return "no source says that the fills of this position are complete"
     return (

@@ -43,7 +43,8 @@ _FOUND: dict[CheckName, _Kind] = {
     "commission": _Kind(code="commission-disagrees", touches=("fees", "net")),
     "income result": _Kind(code="result-disagrees", touches=("realized", "net")),
     "filled size": _Kind(code="order-size-disagrees", severity="error", touches=_MONEY),
-    "fill count": _Kind(code="fill-count-disagrees", severity="error", touches=_MONEY),
+    # A count alone moves no money: what is missing shows in the size as well.
+    "fill count": _Kind(code="fill-count-disagrees"),
     "equity": _Kind(code="equity-disagrees"),
 }
 DIFFERENCES = frozenset({"venue-disagrees", *(kind.code for kind in _FOUND.values())})

@@ -41,8 +41,8 @@ class Stated:
         self._chained: Counter[tuple[str, str, str, PositionSide]] = Counter()
         self.worths: dict[Worth, list[Report]] = defaultdict(list)
         self.transfers: dict[Account, list[Transfer]] = defaultdict(list)
-        self.corrected: set[Account] = set()
-        """Accounts in which the venue undid or replaced fills."""
+        self.corrected: set[tuple[str, str, str | None]] = set()
+        """(venue, account, order) of fills that the venue undid or replaced."""
         self.take(claims)
 
     def take(self, claims: Iterable[Claimed]) -> None:
@@ -61,7 +61,7 @@ class Stated:
             elif isinstance(fact, Transfer):
                 self.transfers[fact.venue, fact.account].append(fact)
             elif isinstance(fact, Correction):
-                self.corrected.add((fact.venue, fact.account))
+                self.corrected.add((fact.venue, fact.account, fact.target_order_id))
             elif isinstance(fact, Instrument):
                 self._described.append(claim)
                 self._names = None

@@ -279,7 +279,9 @@ class Monitor:
             tracked=len(self.watch.tracker.tracked),
             pending=len(self.watch.tracker.pending),
             accounts=accounts,
-            findings=tuple(one for account in self._accounts for one in account.findings()),
+            findings=tuple(
+                f for each in self._accounts for f in (*each.findings(), *each.differences)
+            ),
         )
 
     def _health_of(self, nth: int) -> AccountHealth:

@@ -116,6 +116,9 @@ class Pager:
                 await self._walk(overlap_ns, background)
             except CursorExpiredError as again:
                 raise VenueFailedError(again.what, again.where, again.next_step) from again
+        if deep:
+            # Whoever asked days back wants to know that what did not come is not there.
+            await self._book.speak()
 
     async def _walk(self, overlap_ns: int, background: bool) -> None:
         stream = self.stream

@@ -114,6 +114,11 @@ class StreamBook:
         if self._is_open:
             await self._write((), self.cursor, gap)
 
+    async def speak(self) -> None:
+        """Write how far the history is complete, where that is not written yet."""
+        if self._is_open and self.coverage.is_pending:
+            await self._write((), self.cursor, None)
+
     def idle_ns(self) -> int:
         """Return how long nothing was written."""
         return self._pace.ticks_ns() - self._written_ticks
