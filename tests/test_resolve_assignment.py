@@ -123,6 +123,30 @@ def test_the_precedence_of_everything_that_names_a_strategy() -> None:
     assert books(buy(client_order_id="x-1"), rules=RULES) == ["by-instrument"]
 
 
+def test_an_order_that_names_both_ids_lends_its_fill_the_bots_own() -> None:
+    both = order(order_id="7", client_order_id="mm-9")
+    assert books(buy(client_order_id=None, order_id="7"), both, rules=RULES) == ["by-prefix"]
+    assert books(buy(client_order_id=None, order_id="8"), both, rules=RULES) == ["by-instrument"]
+    told = order(client_order_id="mm-9", strategy="trend", at=1)
+    assert books(buy(client_order_id=None, order_id="7"), both, told) == ["trend"]
+    assert books(
+        buy(client_order_id=None, order_id="7"),
+        both,
+        decide("d", client_order_id="mm-9", strategy="x"),
+    ) == ["x"]
+    assert books(
+        buy(client_order_id=None, order_id="7"), both, assign("late", client_order_id="mm-9")
+    ) == ["late"]
+    # Numbers are given by product: the order of another one is not meant.
+    elsewhere = order(order_id="7", client_order_id="mm-9", instrument="ETH")
+    assert books(
+        market("ETH"),
+        buy(client_order_id=None, order_id="7"),
+        elsewhere,
+        order(client_order_id="mm-9", strategy="trend", instrument="ETH", at=1),
+    ) == ["-"]
+
+
 def test_a_later_assignment_of_the_same_order_holds() -> None:
     early, late = assign("early", 1, order_id="o1"), assign("late", 2, order_id="o1")
     assert books(buy(), early, late) == ["late"]

@@ -19,7 +19,8 @@ Place = tuple[str, str, str, str]
 class Assigner:
     """Joins fills to assignments, orders and decisions by the ids they share.
 
-    Some venues number fills and orders by product, so an order or a decision joins only fills of
+    A fill that knows its order only by the venue's number also finds what the bot says under its
+    own id of that order, where an order names both. Some venues number fills and orders by product, so an order or a decision joins only fills of
     its own instrument; a name that no source described (a bot's own) does not stand in the way.
     """
 
@@ -36,6 +37,7 @@ class Assigner:
         self._assigned: dict[Place, str] = {}
         self._ordered: dict[Place, list[OrderUpdate]] = {}
         self._decided: dict[Place, list[Decision]] = {}
+        self._own_ids: dict[Place, list[str]] = {}
         for claim in _in_time_order(assignments):
             said = claim.fact
             assert isinstance(said, Assignment)
@@ -44,6 +46,8 @@ class Assigner:
         for claim in _in_time_order(orders):
             order = claim.fact
             assert isinstance(order, OrderUpdate)
+            if order.order_id and order.client_order_id:
+                self._named(order, order.order_id, order.client_order_id)
             if order.strategy or order.decision_id or order.expected_px is not None:
                 for place in _places(order):
                     self._ordered.setdefault(place, []).append(order)
@@ -54,6 +58,21 @@ class Assigner:
                 self._decided.setdefault(place, []).append(decision)
         self._silent = not (self._assigned or self._ordered or self._decided or rules)
 
+    def _named(self, order: OrderUpdate, order_id: str, own_id: str) -> None:
+        known = self._own_ids.setdefault((order.venue, order.account, "order_id", order_id), [])
+        if own_id not in known:
+            known.append(own_id)
+
+    def _places_of(self, fill: Fill) -> Iterator[Place]:
+        """Yield every id a fill is known by, the narrowest first."""
+        yield from _places(fill)
+        if fill.order_id and not fill.client_order_id:
+            for own_id in self._clients_of(fill):
+                yield fill.venue, fill.account, "client_order_id", own_id
+
+    def _clients_of(self, fill: Fill) -> Sequence[str]:
+        return self._own_ids.get((fill.venue, fill.account, "order_id", fill.order_id or ""), ())
+
     def decision_of(self, fill: Fill) -> Decision | None:
         """Return the decision that a fill carries out, by fill, order, client or decision id,
         else by its order's decision id.
@@ -62,7 +81,7 @@ class Assigner:
         """
         if not self._decided:
             return None
-        for place in _places(fill):
+        for place in self._places_of(fill):
             found = self._before(fill, self._decided.get(place, ()))
             if found is not None:
                 return found
@@ -84,7 +103,7 @@ class Assigner:
 
     def _orders_of(self, fill: Fill) -> Iterator[OrderUpdate]:
         if self._ordered:
-            for place in _places(fill):
+            for place in self._places_of(fill):
                 for order in self._ordered.get(place, ()):
                     if self._same_market(fill, order):
                         yield order
@@ -114,7 +133,7 @@ class Assigner:
     def _strategy_of(self, fact: Fill | Funding | Charge) -> str:
         if not isinstance(fact, Fill):
             return fact.strategy or self._by_rule(fact, None)
-        for place in _places(fact):
+        for place in self._places_of(fact):
             if place in self._assigned:
                 return self._assigned[place]
         if fact.strategy:
@@ -125,7 +144,9 @@ class Assigner:
         decision = self.decision_of(fact)
         if decision is not None and decision.strategy:
             return decision.strategy
-        return self._by_rule(fact, fact.client_order_id)
+        own_ids = [fact.client_order_id] if fact.client_order_id else self._clients_of(fact)
+        ruled = (self._by_rule(fact, own_id) for own_id in (*own_ids, None))
+        return next((strategy for strategy in ruled if strategy != NO_STRATEGY), NO_STRATEGY)
 
     def _by_rule(self, fact: Fill | Funding | Charge, client_order_id: str | None) -> str:
         printed = fact.instrument or ""
