@@ -273,6 +273,8 @@ class MarkStore:
             )
             try:
                 connection.execute(f"PRAGMA busy_timeout={_WAIT_MS}")
+                # Marks of the last moments may go with the power; no wait for the disk each poll.
+                connection.execute("PRAGMA synchronous=NORMAL")
                 (application,) = connection.execute("PRAGMA application_id").fetchone()
                 if application == 0 and mode == "mode=rwc" and _is_empty(connection):
                     _lay_out(connection)
