@@ -398,6 +398,20 @@ def health(*reasons: str) -> dict[str, Any]:
     }
 
 
+USAGE = {"venue": "binance", "limit": 2400, "allowance": 480, "spent": 9, "window_ns": 60 * 10**9}
+LIMITED: dict[str, Any] = {
+    "findings": [
+        {"code": "clock-skew", "severity": "warning", "message": "the clock is off"}
+        | {"next_step": "set it"}
+    ],
+    "accounts": [
+        {"venue": "binance", "account": "1", "label": "hedge", "state": "running", "fault": None}
+        | {"streams": [], "usage": [USAGE | {"limited_count": 2}], "open_positions": 0}
+        | {"position_calls": 1, "last_poll_ns": None}
+    ],
+}
+
+
 def test_a_running_monitor_is_asked_how_it_is(book: Path) -> None:
     (book / "fillbook.toml").write_text("[monitor]\nport = 0\n")
     with PidFile(book / "fillbook.pid", book / "fillbook.db") as held:
@@ -407,6 +421,11 @@ def test_a_running_monitor_is_asked_how_it_is(book: Path) -> None:
         with serving(health("main: positions were last seen 90 s ago"), 503) as url:
             held.serves(url)
             assert "last seen 90 s ago" in one(asked(book), "monitor", "fail").what
+        with serving(health() | LIMITED, 200) as url:
+            held.serves(url)
+            answer = asked(book)
+            assert "says slow down" in one(answer, "rate limit", "warn").what
+            assert "the clock is off" in one(answer, "monitor", "warn").what
         assert "does not answer" in one(asked(book), "monitor", "fail").what
 
 

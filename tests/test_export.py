@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli_run import book_of, fillbook
+from fillbook.analysis.answers import TradeRow
 from fillbook.analysis.summary import load, trades, why
 from fillbook.analysis.view import Query
 from fillbook.facts import flat
@@ -37,7 +38,7 @@ from fillbook.sources.files.importing import ImportReport, import_paths
 from fillbook.sources.files.records import Header, parse_csv, parse_object
 from fillbook.sources.files.registry import reparse
 from fillbook.sources.files.table import Context, Named
-from fillbook.sources.source import Draft
+from fillbook.sources.source import Draft, ReadOptions
 from hyperliquid_desk import Desk, desk_run
 from scenario import FIRST_DAY_NS, read_scenario
 from test_scenarios import CASES, remember_source
@@ -194,6 +195,21 @@ def test_every_scenario_survives_the_way_out_and_in(
     exported(book, tmp_path / "out", form, settings=settings)
     imported(tmp_path / "out", other)
     assert answers(other, settings) == answers(book, settings)
+
+
+def test_rows_without_times_get_none_on_the_way(tmp_path: Path) -> None:
+    book, other = tmp_path / "book.db", tmp_path / "other.db"
+    sample = Path(__file__).parent / "cases" / "readers" / "paper_executions.csv"
+    with Journal.create(book) as journal, MarkStore(marks_path(book)) as marks:
+        report = import_paths(journal, marks, [sample], ReadOptions(start_ns=FIRST_DAY_NS))
+        assert not report.failed
+    exported(book, tmp_path / "out")
+    assert (tmp_path / "out" / "fills-without-times.csv").exists()
+    imported(tmp_path / "out", other)
+    told = answers(other)
+    assert told == answers(book)
+    rows: list[TradeRow] = told[3]  # type: ignore[assignment]
+    assert rows and all(row.holding_duration_seconds is None for row in rows)
 
 
 def test_imported_where_it_came_from_it_counts_once(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from fillbook.ground.errors import BookError
 from fillbook.ground.live_settings import AttachSettings
 from fillbook.monitor.pidfile import holder_of, last_words
 from fillbook.sources.attach import Tools
-from fillbook.sources.examining import Examined, examine, unexamined
+from fillbook.sources.examining import Examined, budget_check, examine, unexamined
 from fillbook.sources.redact import EVERYWHERE
 from fillbook.sources.transport import Patience
 
@@ -134,6 +134,17 @@ def _monitor(place: Place, at_ns: int) -> Iterator[Check]:
             what=reason,
             next_step="`fillbook monitor status` says more",
         )
+    for found in health.findings:
+        yield Check(
+            area="monitor",
+            state="fail" if found.severity == "error" else "warn",
+            what=found.message,
+            next_step=found.next_step,
+        )
+    for account in health.accounts:
+        for use in account.usage:
+            if use.limited_count:
+                yield budget_check(use, account.label)
     late_ns = at_ns - (health.summary_ns or at_ns)
     if late_ns > 300 * SECOND_NS:
         yield Check(

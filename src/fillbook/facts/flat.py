@@ -81,8 +81,22 @@ def columns_of(tag: str) -> tuple[str, ...]:
     return (MARK, "time", *_BASE, *_OWN[tag], *contract, "printed_ns", "key", "row")
 
 
+def mark_of(tag: str, label: str = "") -> str:
+    """Return what marks the rows of a kind; `label` is what must be said of all of them.
+
+    >>> mark_of("fill"), mark_of("fill", "no times")
+    ('fill/1', 'fill/1/no times')
+    """
+    return f"{tag}/{VERSION}/{label}" if label else f"{tag}/{VERSION}"
+
+
 def flat(
-    tag: str, fact: AnyFact, key: str, row: int | None, contract: Instrument | None = None
+    tag: str,
+    fact: AnyFact,
+    key: str,
+    row: int | None,
+    contract: Instrument | None = None,
+    label: str = "",
 ) -> list[object]:
     """Return one fact's cells in the order of `columns_of`: text, whole numbers, truth or None."""
     told = canonical(fact)
@@ -90,7 +104,7 @@ def flat(
     described: list[object] = []
     if tag in _WITH_CONTRACT:
         described = [None if contract is None else getattr(contract, name) for name in CONTRACT]
-    cells = [f"{tag}/{VERSION}", iso(told.ts_ns), *values, *described, printed, key, row]
+    cells = [mark_of(tag, label), iso(told.ts_ns), *values, *described, printed, key, row]
     return [_plain(cell) for cell in cells]
 
 
@@ -126,7 +140,7 @@ def cell_text(cell: object) -> str:
 
 def tag_in(cells: Mapping[str, object]) -> str:
     """Return the kind that a row names; ValueError for one that nobody here knows."""
-    tag, _, version = str(cells.get(MARK) or "").partition("/")
+    tag, version, *_ = (*str(cells.get(MARK) or "").split("/", 2), "")
     if version != VERSION:
         raise ValueError(f"{cells.get(MARK)!r} is no kind of row that this version can read")
     return tag

@@ -19,7 +19,7 @@ from fillbook.resolve.counted import Counted, row_of
 from fillbook.resolve.instruments import InstrumentBook
 from fillbook.resolve.statements import Interval, uncovered, united
 from fillbook.sources.files.exported import MARK_ROW, SOURCE
-from fillbook.sources.source import RANK_FILE_WITH_IDS
+from fillbook.sources.source import RANK_FILE_WITH_IDS, WITHOUT_TIMES
 
 # The name of each file, by the kind of its rows.
 FILES = {
@@ -35,6 +35,8 @@ FILES = {
     "instrument": "instruments",
     "report": "reports",
 }
+# Rows whose source printed no times stand in a file of their own, so that nobody trusts theirs.
+APART = "-without-times"
 COVERAGE, TRADES, MARKS = "coverage", "trades", "marks"
 NAMES = (*FILES.values(), COVERAGE, TRADES, MARKS)
 # Prices are many and can be had again; they are written when asked for.
@@ -71,10 +73,15 @@ def sheets_of(
 ) -> Iterator[Sheet]:
     """Yield one sheet per file; a kind of which there is nothing has none."""
     for tag, name in FILES.items():
-        claims = [c for c in known.claims.get(flat.KINDS[tag], ()) if wanted.holds(c.fact)]
-        if name in wanted.names and claims:
-            rows = _rows(tag, claims, known.instruments)
-            yield Sheet(name, flat.columns_of(tag), len(claims), rows)
+        if name not in wanted.names:
+            continue
+        chosen = [c for c in known.claims.get(flat.KINDS[tag], ()) if wanted.holds(c.fact)]
+        timed = [claim for claim in chosen if known.has_time(claim)]
+        untimed = [claim for claim in chosen if not known.has_time(claim)]
+        for file, label, claims in ((name, "", timed), (f"{name}{APART}", WITHOUT_TIMES, untimed)):
+            if claims:
+                rows = _rows(tag, claims, known.instruments, label)
+                yield Sheet(file, flat.columns_of(tag), len(claims), rows)
     if COVERAGE in wanted.names:
         spans = list(_coverage(known, wanted))
         if spans:
@@ -88,13 +95,13 @@ def sheets_of(
 
 
 def _rows(
-    tag: str, claims: Iterable[Claimed], instruments: InstrumentBook
+    tag: str, claims: Iterable[Claimed], instruments: InstrumentBook, label: str
 ) -> Iterator[list[object]]:
     for claim in claims:
         fact = claim.fact
         named = getattr(fact, "instrument", None)
         contract = instruments.find(fact.venue, named) if isinstance(named, str) else None
-        yield flat.flat(tag, fact, claim.key, row_of(claim), contract)
+        yield flat.flat(tag, fact, claim.key, row_of(claim), contract, label)
 
 
 def _coverage(known: Counted, wanted: Wanted) -> Iterator[Span]:

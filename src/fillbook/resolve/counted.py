@@ -34,6 +34,7 @@ from fillbook.resolve.gaps import open_gaps
 from fillbook.resolve.instruments import InstrumentBook
 from fillbook.resolve.rank import settle_conflicts
 from fillbook.resolve.repeats import Repeats
+from fillbook.resolve.standing import WITHOUT_TIMES
 from fillbook.resolve.statements import settled, statements
 
 _SETTLED = (Fill, Funding, Charge, Correction, Assignment, OrderUpdate, Decision)
@@ -41,12 +42,20 @@ _KEPT = (Instrument, Transfer, Report, Vote)
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """Claims by kind, in order of time; the stretches that are complete; and open gaps."""
+    """Claims by kind, in order of time; the stretches that are complete; and open gaps.
+
+    `untimed` names the batches whose rows have no times of their own.
+    """
 
     claims: dict[type, list[Claimed]]
     instruments: InstrumentBook
     complete: list[SourceCoverage]
     gaps: list[Span]
+    untimed: frozenset[str]
+
+    def has_time(self, claim: Claimed) -> bool:
+        """Say whether some source printed when it happened."""
+        return not all(each.batch_id in self.untimed for each in claim.assertions)
 
 
 def counted(claims: Iterable[Claimed]) -> Counted:
@@ -70,7 +79,9 @@ def counted(claims: Iterable[Claimed]) -> Counted:
         kind: _in_order([claim for claim in by_kind[kind] if _identity(claim) not in left_out])
         for kind in (*_SETTLED, *_KEPT)
     }
-    return Counted(chosen, instruments, promises, open_gaps(said, promises, batches))
+    untimed = frozenset(batch.batch_id for batch in batches if WITHOUT_TIMES in batch.labels)
+    gaps = open_gaps(said, promises, batches)
+    return Counted(chosen, instruments, promises, gaps, untimed)
 
 
 def _in_order(claims: Sequence[Claimed]) -> list[Claimed]:

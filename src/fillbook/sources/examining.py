@@ -128,10 +128,15 @@ def _clock(offset_ns: int, account: LiveAccount) -> Check:
 def _usage(account: LiveAccount) -> Iterator[Check]:
     for use in account.usage():
         if use.spent or use.seen is not None or use.limited_count:
-            yield _budget(use, account.label)
+            yield budget_check(use, account.label)
 
 
-def _budget(use: BudgetUse, label: str) -> Check:
+def budget_check(use: BudgetUse, label: str) -> Check:
+    """Say how much of a venue's rate limit is ours, who uses it, and what the venue says to that.
+
+    >>> budget_check(BudgetUse(venue="v", limit=10, allowance=2, spent=1, window_ns=10**9), "a").what
+    'our share is 2 of 10 in 1 s'
+    """
     window_s = use.window_ns // SECOND_NS
     share = f"our share is {use.allowance:,} of {use.limit:,} in {window_s} s"
     if use.limited_count:

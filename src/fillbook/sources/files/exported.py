@@ -19,7 +19,14 @@ from fillbook.sources.files.records import is_object_lines, parse_object
 from fillbook.sources.files.table import Context, Named, TableReader, header_or_none
 from fillbook.sources.reading import Whose
 from fillbook.sources.rows import Row
-from fillbook.sources.source import RANK_FILE_WITH_IDS, Draft, Drafted, ReadOptions, RowError
+from fillbook.sources.source import (
+    RANK_FILE_WITH_IDS,
+    WITHOUT_TIMES,
+    Draft,
+    Drafted,
+    ReadOptions,
+    RowError,
+)
 
 SOURCE = "fillbook-export"
 MARK_ROW = "mark"
@@ -47,7 +54,14 @@ class FillbookExport(TableReader):
 
     def context(self, file: SourceFile, options: ReadOptions) -> Context:
         """Settle the header; every row names its own account."""
-        return Context(venue=self.venue, header=header_or_none(file))
+        # Rows without times of their own are told apart by their place, as where they came from.
+        untimed = flat.mark_of("fill", WITHOUT_TIMES) in file.sample().text
+        start_ns = 0 if untimed else None
+        return Context(venue=self.venue, header=header_or_none(file), start_ns=start_ns)
+
+    def labels_in(self, context: Context) -> tuple[str, ...]:
+        """Return what must be said of rows whose times nobody printed."""
+        return (WITHOUT_TIMES,) if context.start_ns is not None else ()
 
     def whose(self, row: Row, context: Context) -> Whose:
         """Return whose row it is."""
