@@ -134,7 +134,8 @@ def _usage(account: LiveAccount) -> Iterator[Check]:
 def budget_check(use: BudgetUse, label: str) -> Check:
     """Say how much of a venue's rate limit is ours, who uses it, and what the venue says to that.
 
-    >>> budget_check(BudgetUse(venue="v", limit=10, allowance=2, spent=1, window_ns=10**9), "a").what
+    >>> use = BudgetUse(venue="v", limit=10, allowance=2, spent=1, window_ns=10**9)
+    >>> budget_check(use, "a").what
     'our share is 2 of 10 in 1 s'
     """
     window_s = use.window_ns // SECOND_NS
