@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -302,6 +303,45 @@ def test_a26_what_the_venue_stated_stays_in_the_book_and_is_written_when_it_chan
         *(Decimal("-0.5"), 0),
         Decimal("0.5"),
     ]
+
+
+class Client:
+    """A bot's REST client that can tell its positions, or whatever else it is given."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def get_income_history(self, income_type: str) -> list[Any]:
+        return []
+
+    async def get_position_risk(self, symbol: str | None = None) -> Any:
+        return self.answer
+
+
+class TimeUpError(Exception):
+    """Ends a loop that otherwise runs for ever."""
+
+
+def test_a26_the_loop_checks_positions_where_the_client_can_tell_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = iter([[risk("1")], {"error": "busy"}, [], [risk("1")]])
+    client = Client([risk("1")])
+
+    async def sleep(seconds: float) -> None:
+        client.answer = next(answers, None)
+        if client.answer is None:
+            raise TimeUpError
+
+    with PerformanceTelemetry(
+        client, log_dir=tmp_path, clock=lambda: T0 + DAY_NS, sleep=sleep
+    ) as desk:
+        opened(desk)
+        with pytest.raises(TimeUpError):
+            asyncio.run(desk.telemetry_loop())
+    said = [record.message for record in caplog.records if "EXTERNALLY" in record.message]
+    assert len(said) == 1 and "POSITION_CLOSED_EXTERNALLY: BTCUSDT" in said[0]
+    assert "positions not checked: tried again soon" in caplog.text
 
 
 def test_a26_hedged_sides_are_compared_apart(desk: PerformanceTelemetry) -> None:

@@ -770,6 +770,33 @@ def test_the_loop_outlives_a_client_that_fails(tmp_path: Path, clock: Clock) -> 
     assert (tmp_path / f"daily_summary_{DAY}.json").exists()
 
 
+def test_the_loop_outlives_a_book_that_cannot_be_read_and_shows_nothing_old(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown_figures: list[bool] = []
+
+    def refuse(*_: object) -> Any:
+        raise OSError("no space left on device")
+
+    with PerformanceTelemetry(simulate=True, log_dir=tmp_path, clock=clock) as desk:
+
+        async def sleep(seconds: float) -> None:
+            shown_figures.append(desk.latest is not None)
+            if len(shown_figures) == 1:
+                desk._schedule.run = refuse  # type: ignore[method-assign]
+            elif len(shown_figures) == 3:
+                del desk._schedule.run
+            elif len(shown_figures) == 4:
+                raise TimeUpError
+
+        desk._sleep = sleep
+        trip(desk, "t1", "100", "110")
+        with pytest.raises(TimeUpError):
+            asyncio.run(desk.telemetry_loop())
+    assert shown_figures == [True, False, False, True]
+    assert caplog.text.count("no figures: tried again soon: no space left") == 2
+
+
 def test_a17_a_bad_day_tells_signal_execution_and_costs_apart(tmp_path: Path, clock: Clock) -> None:
     rows = [income("COMMISSION", "-30", 1), income("FUNDING_FEE", "-4", 2)]
     with PerformanceTelemetry(Client(rows), log_dir=tmp_path, clock=clock) as desk:

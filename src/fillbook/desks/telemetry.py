@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,12 +23,14 @@ from fillbook.analysis.daily import DailyRecord
 from fillbook.analysis.digest import Summary, digest
 from fillbook.desks.telemetry_backtest import BacktestSummary, backtest_summary
 from fillbook.desks.telemetry_book import DeskBook, OpenBook
+from fillbook.desks.telemetry_client import PositionSource
 from fillbook.desks.telemetry_costs import FIRST_FETCH_NS, IncomeRow, IncomeSource, to_ms
 from fillbook.desks.telemetry_events import moment_ns
 from fillbook.desks.telemetry_facts import DeskAccount
 from fillbook.desks.telemetry_fetch import CostFetch
 from fillbook.desks.telemetry_figures import Whose, day_of_book, passing_book, whole, window
 from fillbook.desks.telemetry_intake import EventIntake
+from fillbook.desks.telemetry_loop import Sleep, Step, TelemetryLoop
 from fillbook.desks.telemetry_metrics import MetricsPage
 from fillbook.desks.telemetry_positions import Difference
 from fillbook.desks.telemetry_summaries import (
@@ -37,24 +40,15 @@ from fillbook.desks.telemetry_summaries import (
     TradeSummary,
     decimal_of,
 )
-from fillbook.ground.clock import DAY_NS, SECOND_NS, day_of, now_ns, zone
-from fillbook.ground.errors import FillbookError
+from fillbook.ground.clock import DAY_NS, day_of, now_ns, zone
 from fillbook.ground.settings import Settings
 from fillbook.monitor.schedule import DailySchedule
 from fillbook.publish.daily import DailyFiles, write_all
 from fillbook.sources.source import ReadOptions
 
-__all__ = [
-    "CostSummary",
-    "DailySummary",
-    "ExecutionSummary",
-    "PerformanceTelemetry",
-    "TradeSummary",
-]
+__all__ = ["CostSummary", "DailySummary", "ExecutionSummary", "PerformanceTelemetry"]
+__all__ += ["TradeSummary"]
 
-UPDATE_INTERVAL_S = 300
-
-Sleep = Callable[[float], Awaitable[None]]
 Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
@@ -105,7 +99,9 @@ class PerformanceTelemetry:
         self._tz = tz
         self._zone = zone(tz)
         self._settings = settings or Settings()
-        self._income = None if simulate or rest_client is None else IncomeSource(rest_client)
+        asked = None if simulate else rest_client
+        self._income = None if asked is None else IncomeSource(asked)
+        self._positions = PositionSource(asked)
         # Income rows tell the fees of fills that name none; a simulation has none.
         fee = Decimal(0) if simulate or self._income is not None else None
         place = self.log_dir / "fillbook.db" if book is None else Path(book)
@@ -303,27 +299,30 @@ class PerformanceTelemetry:
     async def telemetry_loop(self) -> None:
         """Refresh every 5 minutes and write each day when it has ended; runs until cancelled.
 
-        Days missed while the bot was down are caught up. A fault of the venue is logged and tried
-        again; a fault of the book ends the loop.
+        Days missed while the bot was down are caught up. Whatever fails is logged and tried again:
+        the loop ends for nothing, and while the book cannot be read no figure is served. A client
+        that can tell all its positions is asked for them, and they are checked.
         """
+        steps: dict[str, Step] = {
+            "costs not read": self.fetch_costs_from_binance,
+            "positions not checked": self._check_positions,
+            "no figures": self._refresh,
+        }
+        write = partial(asyncio.to_thread, self.run_daily_summary)
         async with self.metrics.served(self._port):
-            await self._run()
+            await TelemetryLoop(steps, write, self._clock, self._sleep).run()
 
-    async def _run(self) -> None:
-        today = day_of(self._clock())
-        while True:
-            try:
-                await self.fetch_costs_from_binance()
-            except FillbookError:
-                raise
-            except Exception as fault:  # whatever the bot's client raises is not the bot's end
-                _log.warning("telemetry: costs not read, tried again soon: %s", fault)
-            now = await self._ask(self._tick)
-            if day_of(now) != today:
-                await asyncio.to_thread(self.run_daily_summary, day_of(now - DAY_NS))
-                today = day_of(now)
-            left_s = (DAY_NS - now % DAY_NS) / SECOND_NS
-            await self._sleep(min(UPDATE_INTERVAL_S, left_s))
+    async def _check_positions(self) -> None:
+        rows = await self._positions.rows()
+        if rows is not None:
+            await asyncio.to_thread(self.check_positions, rows)
+
+    async def _refresh(self) -> None:
+        try:
+            self.latest = await self._ask(self._tick)
+        except BaseException:  # better no figure than an old one that looks like today's
+            self.latest = None
+            raise
 
     def close(self) -> None:
         """Write everything that waits and close the book."""
@@ -335,10 +334,10 @@ class PerformanceTelemetry:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _tick(self, book: OpenBook) -> int:
-        self.latest = self._digest(book)
-        self._schedule.run(book.view(), self.latest.at_ns)
-        return self.latest.at_ns
+    def _tick(self, book: OpenBook) -> Summary:
+        found = self._digest(book)
+        self._schedule.run(book.view(), found.at_ns)
+        return found
 
     def _digest(self, book: OpenBook) -> Summary:
         return digest(book.view(), self._clock(), self.session_start_ns)

@@ -7,13 +7,13 @@ nothing.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from fillbook.desks.telemetry_client import called
 from fillbook.facts.model import Claim
 from fillbook.ground.clock import DAY_NS
 from fillbook.ground.errors import InputError, UsageError
@@ -101,12 +101,7 @@ class IncomeSource:
             for name, value in wanted.items()
             if value is not None and (name in self._names or self._takes_any)
         }
-        if inspect.iscoroutinefunction(self._ask):
-            answer = await self._ask(**arguments)
-        else:
-            answer = await asyncio.to_thread(self._ask, **arguments)
-            if inspect.isawaitable(answer):
-                answer = await answer
+        answer = await called(self._ask, **arguments)
         return [row for row in answer or () if isinstance(row, Mapping)]
 
 
