@@ -10,6 +10,7 @@ import pytest
 
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, iso, parse_ns
 from fillbook.sources.coinbase_order_streams import NamedOrdersStream, OrdersStream
+from fillbook.sources.coinbase_owed import Owed, Unshown
 from fillbook.sources.coinbase_products import ProductsStream
 from fillbook.sources.coinbase_streams import FillsStream, read_place
 from fillbook.sources.faults import BrokenAnswerError
@@ -134,7 +135,7 @@ def test_a_row_that_cannot_be_read_carries_its_fault() -> None:
 
 
 def orders() -> OrdersStream:
-    return OrdersStream(ME, note=lambda _: None)
+    return OrdersStream(ME, note=lambda _: None, shown=lambda _: None, over=lambda: None)
 
 
 def an_order(n: int, created_ns: int, status: str = "FILLED") -> dict[str, Any]:
@@ -218,6 +219,35 @@ def test_a_look_that_was_cut_short_is_taken_again() -> None:
     left = stream.parse(answer(told, later), at).next_cursor
     place = read_place(stream.begin(left, later + MINUTE_NS, stream.overlap_ns))
     assert place.from_ns <= NOW - 2 * DAY_NS and place.looking == 1
+
+
+def test_orders_that_no_list_shows_are_asked_for_by_their_ids() -> None:
+    unshown, named = Unshown(), NamedOrdersStream(ME)
+    stream = OrdersStream(
+        ME,
+        note=lambda _: None,
+        shown=unshown.shown,
+        over=lambda: unshown.ask_for(named.note),
+    )
+    owed = Owed()
+    for order_id, entry_id in (("o-1", "e-1"), ("o-2", "e-2"), ("o-2", "e-3"), ("", "e-4")):
+        assert owed.seen(order_id, entry_id)
+        unshown.filled(order_id)
+    assert not owed.seen("o-2", "e-3")
+    whole_round(stream, None, [an_order(1, NOW)])
+    at = named.begin(None, NOW, 0)
+    assert named.ask(at, NOW).path.endswith("/o-2")
+    # Once only, whatever becomes of it.
+    whole_round(stream, None, [])
+    assert named.ask(named.begin(at, NOW, 0), NOW).path.endswith("/time")
+    # Very many are asked for in several rounds.
+    for n in range(120):
+        unshown.filled(f"p-{n}")
+    asked = []
+    for _ in range(3):
+        whole_round(stream, None, [])
+        asked.append(len(json.loads(named.begin(at, NOW, 0))["ids"]))
+    assert asked == [50, 50, 20]
 
 
 def test_a_named_order_is_asked_for_once_and_alone() -> None:

@@ -16,7 +16,7 @@ from fillbook.sources.coinbase_estimate import estimate
 from fillbook.sources.coinbase_holdings import Holdings
 from fillbook.sources.coinbase_manners import KEY_STEPS, CoinbaseManners, CoinbaseSigner
 from fillbook.sources.coinbase_order_streams import NamedOrdersStream, OrdersStream
-from fillbook.sources.coinbase_owed import Owed
+from fillbook.sources.coinbase_owed import Owed, Unshown
 from fillbook.sources.coinbase_products import ProductsStream
 from fillbook.sources.coinbase_socket import Heard, UserListener
 from fillbook.sources.coinbase_streams import FillsStream
@@ -71,7 +71,7 @@ class CoinbaseAccount:
         self._products = set(products)
         self._streams: tuple[Stream, ...] = ()
         self._named_orders: NamedOrdersStream | None = None
-        self._owed = Owed()
+        self._owed, self._unshown = Owed(), Unshown()
         self._holdings = Holdings(self.read, self._products.add)
 
     # -- who it is -------------------------------------------------------------------------
@@ -114,10 +114,15 @@ class CoinbaseAccount:
                 FillsStream(
                     self.account,
                     note=self._products.add,
-                    seen=self._owed.seen,
+                    seen=self._saw_fill,
                     page_rows=self._page_rows,
                 ),
-                OrdersStream(self.account, note=self._products.add),
+                OrdersStream(
+                    self.account,
+                    note=self._products.add,
+                    shown=self._unshown.shown,
+                    over=self._ask_for_unshown,
+                ),
                 self._named_orders,
                 # Behind those that name the contracts it describes.
                 ProductsStream(self.account, lambda: self._products),
@@ -185,9 +190,15 @@ class CoinbaseAccount:
         answer = await self._transport.read(ask_of("key_permissions"))
         return answered(answer, dict[str, object])
 
-    def _name_order(self, order_id: str) -> None:
-        if self._named_orders is not None:
-            self._named_orders.note(order_id)
+    def _saw_fill(self, order_id: str, entry_id: str) -> None:
+        if self._owed.seen(order_id, entry_id):
+            self._unshown.filled(order_id)
+
+    def _ask_for_unshown(self) -> None:
+        self._unshown.ask_for(self._name_order)
+
+    def _name_order(self, order_id: str) -> bool:
+        return self._named_orders is not None and self._named_orders.note(order_id)
 
     def _token(self) -> str:
         return self._signer.token(self.venue_now_ns())

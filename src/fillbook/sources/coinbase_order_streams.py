@@ -2,10 +2,13 @@
 
 An order is found by when it was placed, and goes on changing after that. So those that were open
 are read again: all of them every ten minutes (less often where that takes many pages), and one
-that the stream of the user tells of, at once and alone.
+that the stream of the user tells of, at once and alone. The list holds orders placed in the
+advanced way only; what else a fill names is read alone as well.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -34,12 +37,23 @@ class _Orders(msgspec.Struct):
 
 
 class OrdersStream(HistoryStream):
-    """Every order of the portfolio with its latest state; those still open are read again."""
+    """Every order of the portfolio with its latest state; those still open are read again.
+
+    `shown` is told each order that was read, `over` that a round has ended.
+    """
 
     path = "orders/historical/batch"
     range_names = ("start_date", "end_date")
 
-    def __init__(self, account: str, *, note: Note, page_rows: int = ORDERS_A_PAGE) -> None:
+    def __init__(
+        self,
+        account: str,
+        *,
+        note: Note,
+        shown: Note,
+        over: Callable[[], None],
+        page_rows: int = ORDERS_A_PAGE,
+    ) -> None:
         super().__init__(
             account,
             name=ALL,
@@ -49,6 +63,8 @@ class OrdersStream(HistoryStream):
             note=note,
             page_rows=page_rows,
         )
+        self._shown = shown
+        self._is_over = over
 
     def _first(self, place: Place) -> Place:
         # All there ever were: those that are open are among them.
@@ -86,6 +102,11 @@ class OrdersStream(HistoryStream):
             )
         return told.orders, told.cursor or "" if told.has_next else ""
 
+    def _look(self, cells: list[Row]) -> None:
+        super()._look(cells)
+        for row in cells:
+            self._shown(row.need("order_id"))
+
     def _noted(self, place: Place, cells: list[Row]) -> Place:
         opened = [row.when("created_time", TIMES) for row in cells if is_open(row)]
         if place.open_ns is not None:
@@ -94,6 +115,7 @@ class OrdersStream(HistoryStream):
         return msgspec.structs.replace(place, open_ns=min(opened, default=None), looking=looking)
 
     def _over(self, place: Place) -> Place:
+        self._is_over()
         if not place.looking:
             return place
         return msgspec.structs.replace(
@@ -134,10 +156,12 @@ class NamedOrdersStream:
         self._account = account
         self._ids: dict[str, None] = {}
 
-    def note(self, order_id: str) -> None:
-        """Name an order for the next round; above a number the history is quicker."""
-        if len(self._ids) < _MOST_NAMED:
-            self._ids[order_id] = None
+    def note(self, order_id: str) -> bool:
+        """Name an order for the next round; False where there are too many already."""
+        if len(self._ids) >= _MOST_NAMED:
+            return False
+        self._ids[order_id] = None
+        return True
 
     def begin(self, cursor: str | None, now_ns: int, overlap_ns: int) -> str:
         """Return a cursor before every order that was named since."""

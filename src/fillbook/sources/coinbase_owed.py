@@ -1,11 +1,14 @@
-"""Fills that the websocket's orders tell of and the history has not shown yet.
+"""What one history tells of and another has not shown yet: fills of orders, orders of fills.
 
 The stream of orders counts the fills of each order; the history names them one by one, now and
-then a moment later. What is owed only makes a pull happen sooner: nothing is taken from it.
+then a moment later. And the list of orders leaves some out: those not placed in the advanced way,
+the venue's own among them, unless each is asked for by its id. What is owed only makes a read
+happen, or sooner: nothing is taken from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fillbook.ground.clock import SECOND_NS
@@ -46,9 +49,12 @@ class Owed:
             order.asks, order.due_ticks = 0, now_ticks + _FIRST_NS
         return has_filled
 
-    def seen(self, order_id: str, entry_id: str) -> None:
-        """Note an entry of the history; one of an order nobody told of counts too."""
-        self._order(order_id).seen.add(entry_id)
+    def seen(self, order_id: str, entry_id: str) -> bool:
+        """Note an entry of the history and say whether it is new; any order's counts."""
+        seen = self._order(order_id).seen
+        is_new = entry_id not in seen
+        seen.add(entry_id)
+        return is_new
 
     def is_due(self, now_ticks: int) -> bool:
         """Say whether to ask again for fills that were told and not seen, and note the asking."""
@@ -70,6 +76,29 @@ class Owed:
         while len(self._orders) > _MOST_ORDERS:
             del self._orders[next(iter(self._orders))]
         return order
+
+
+class Unshown:
+    """Orders that fills name and no row of an order has shown since."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+
+    def filled(self, order_id: str) -> None:
+        """Note the order of a fill that is new."""
+        if order_id and len(self._ids) < _MOST_ORDERS:
+            self._ids[order_id] = None
+
+    def shown(self, order_id: str) -> None:
+        """Note that an order was read, with what had become of it by then."""
+        self._ids.pop(order_id, None)
+
+    def ask_for(self, ask: Callable[[str], bool]) -> None:
+        """Name the orders that are left, as many as are taken; each is named once."""
+        for order_id in [*self._ids]:
+            if not ask(order_id):
+                return
+            del self._ids[order_id]
 
 
 def _whole(count: object) -> int:

@@ -47,7 +47,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
     token: Callable[[], str]
     note: Callable[[str], None]
-    name_order: Callable[[str], None]
+    name_order: Callable[[str], object]
     now_ns: Callable[[], int]
 
 

@@ -40,7 +40,7 @@ AHEAD_NS = 5 * SECOND_NS
 _SLACK_NS = 2 * SECOND_NS
 _MOST_AGAIN = 8
 
-Note = Callable[[str], None]
+Note = Callable[[str], object]
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -238,7 +238,7 @@ class FillsStream(HistoryStream):
         account: str,
         *,
         note: Note,
-        seen: Callable[[str, str], None],
+        seen: Callable[[str, str], object],
         page_rows: int = PAGE_ROWS,
     ) -> None:
         super().__init__(
