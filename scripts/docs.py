@@ -68,8 +68,8 @@ def cli_page() -> str:
     parts = [
         "# Command line",
         "Written by `make docs` from the program's own help.",
-        "Exit status: 0 fine; 1 findings that matter (`verify`) or a damaged book; 2 could not do"
-        " what was asked.",
+        "Exit status: 0 fine; 1 findings that matter (`verify`, `reconcile`, `doctor`) or a damaged"
+        " book; 2 could not do what was asked.",
         f"```\n{run('--help')}\n```",
     ]
     for name in commands():
