@@ -14,6 +14,7 @@ from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -773,27 +774,35 @@ def test_the_loop_outlives_a_client_that_fails(tmp_path: Path, clock: Clock) -> 
 def test_the_loop_outlives_a_book_that_cannot_be_read_and_shows_nothing_old(
     tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shown_figures: list[bool] = []
+    seen: list[tuple[bool, int]] = []
+
+    def status() -> int:
+        try:
+            with urlopen(f"{desk.metrics.url}/healthz") as answer:
+                return int(answer.status)
+        except HTTPError as answer:
+            with answer:
+                return answer.code
 
     def refuse(*_: object) -> Any:
         raise OSError("no space left on device")
 
-    with PerformanceTelemetry(simulate=True, log_dir=tmp_path, clock=clock) as desk:
+    with PerformanceTelemetry(simulate=True, log_dir=tmp_path, clock=clock, port=0) as desk:
 
         async def sleep(seconds: float) -> None:
-            shown_figures.append(desk.latest is not None)
-            if len(shown_figures) == 1:
+            seen.append((desk.latest is not None, await asyncio.to_thread(status)))
+            if len(seen) == 1:
                 desk._schedule.run = refuse  # type: ignore[method-assign]
-            elif len(shown_figures) == 3:
+            elif len(seen) == 3:
                 del desk._schedule.run
-            elif len(shown_figures) == 4:
+            elif len(seen) == 4:
                 raise TimeUpError
 
         desk._sleep = sleep
         trip(desk, "t1", "100", "110")
         with pytest.raises(TimeUpError):
             asyncio.run(desk.telemetry_loop())
-    assert shown_figures == [True, False, False, True]
+    assert seen == [(True, 200), (False, 503), (False, 503), (True, 200)]
     assert caplog.text.count("no figures: tried again soon: no space left") == 2
 
 

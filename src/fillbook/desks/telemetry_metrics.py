@@ -15,6 +15,7 @@ from fillbook.publish.prometheus import Exporter
 from fillbook.sources.liveness import MonitorHealth
 
 LOOPBACK = "127.0.0.1"
+NO_FIGURES = "there are no figures: the book was not read yet, or cannot be"
 
 
 class MetricsPage:
@@ -52,8 +53,8 @@ class MetricsPage:
         summary = self._latest()
         at_ns = 0 if summary is None else summary.at_ns
         return MonitorHealth(
-            status="ok",
-            reasons=(),
+            status="not ok" if summary is None else "ok",
+            reasons=(NO_FIGURES,) if summary is None else (),
             at_ns=at_ns,
             started_ns=at_ns if summary is None else summary.session_start_ns,
             seq=None if summary is None else summary.seq,
