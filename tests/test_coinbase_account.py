@@ -31,6 +31,7 @@ from fillbook.marks.series import MarkStore
 from fillbook.sources.attach import Tools, attach, check_rights, insist
 from fillbook.sources.coinbase_live import CoinbaseAccount, open_account
 from fillbook.sources.coinbase_manners import CoinbaseSigner
+from fillbook.sources.coinbase_order_streams import NamedOrdersStream
 from fillbook.sources.coinbase_owed import Owed
 from fillbook.sources.coinbase_socket import Heard, UserListener
 from fillbook.sources.credentials import Credentials
@@ -510,6 +511,30 @@ def test_a_forgotten_cursor_is_another_fault_than_a_refusal(
 
     told = Reply('{"error":"INVALID_ARGUMENT","message":"invalid cursor"}', status=status)
     with_account(Small(orders__historical__fills=told), body)
+
+
+def test_an_order_that_is_gone_does_not_halt_the_others() -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        named = (await account.discover((), pace.now_ns()))[2]
+        assert isinstance(named, NamedOrdersStream)
+        for order_id in ("gone", "here"):
+            named.note(order_id)
+        at = named.begin(None, pace.now_ns(), 0)
+        rows = 0
+        for _ in range(2):
+            page = named.parse(await account.read(named.ask(at, pace.now_ns())), at)
+            rows, at = rows + len(page.rows), page.next_cursor
+        assert (rows, page.more) == (1, False)
+
+    told = {"order_id": "here", "product_id": "A-USD", "side": "BUY", "status": "OPEN"}
+    told |= {"created_time": "2027-01-15T07:55:00Z", "filled_size": "0"}
+    words = '{"error":"NOT_FOUND","message":"order with this orderID was not found"}'
+    venue = Small(
+        orders__historical__gone=Reply(words, status=404),
+        orders__historical__here={"order": told},
+    )
+    with_account(venue, body)
 
 
 def test_a_clock_that_is_off_is_a_finding_and_tokens_have_the_venues_time() -> None:

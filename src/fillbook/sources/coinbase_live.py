@@ -15,12 +15,12 @@ from fillbook.sources.coinbase_asks import LIMIT, PAGE_ROWS, answered, ask_of
 from fillbook.sources.coinbase_estimate import estimate
 from fillbook.sources.coinbase_holdings import Holdings
 from fillbook.sources.coinbase_manners import KEY_STEPS, CoinbaseManners, CoinbaseSigner
-from fillbook.sources.coinbase_order_streams import NamedOrdersStream, OrdersStream
+from fillbook.sources.coinbase_order_streams import ONE_ORDER, NamedOrdersStream, OrdersStream
 from fillbook.sources.coinbase_owed import Owed, Unshown
 from fillbook.sources.coinbase_products import ProductsStream
 from fillbook.sources.coinbase_socket import Heard, UserListener
 from fillbook.sources.coinbase_streams import FillsStream
-from fillbook.sources.faults import KeyRefusedError
+from fillbook.sources.faults import KeyRefusedError, RefusedError
 from fillbook.sources.pace import Pace
 from fillbook.sources.sockets import SocketDoor
 from fillbook.sources.stream import (
@@ -130,8 +130,15 @@ class CoinbaseAccount:
         return self._streams
 
     async def read(self, ask: Ask, *, background: bool = False) -> Answer:
-        """Send one read."""
-        return await self._transport.read(ask, background=background)
+        """Send one read; a single order that the venue does not have is answered by null."""
+        try:
+            return await self._transport.read(ask, background=background)
+        except RefusedError:
+            if ask.name != ONE_ORDER:
+                raise
+        now_ns = self.venue_now_ns()
+        gone = '{"order":null}'
+        return Answer(status=200, text=gone, headers={}, asked_ns=now_ns, received_ns=now_ns)
 
     def venue_now_ns(self) -> int:
         """Return the time on the venue's clock, as far as it is known."""

@@ -26,6 +26,9 @@ from fillbook.sources.source import RowError
 from fillbook.sources.stream import Answer, Ask, PulledPage, PulledRow
 
 ALL, NAMED = "orders", "orders/named"
+ONE_ORDER = "order"
+"""The name of the read of a single order."""
+
 _LOOK_NS, _LOOK_EACH_NS = 10 * MINUTE_NS, 5 * MINUTE_NS
 _MOST_NAMED = 50
 
@@ -135,6 +138,7 @@ class _Left(msgspec.Struct, frozen=True):
 
 class _Order(msgspec.Struct):
     order: msgspec.Raw
+    """The row; `null` where the venue does not have it any more."""
 
 
 class NamedOrdersStream:
@@ -174,12 +178,13 @@ class NamedOrdersStream:
         ids = _left_in(cursor)
         if not ids:
             return ask_of("time", auth="none")
-        return ask_of(f"orders/historical/{ids[0]}", name="order")
+        return ask_of(f"orders/historical/{ids[0]}", name=ONE_ORDER)
 
     def parse(self, answer: Answer, cursor: str) -> PulledPage:
         """Parse one order."""
         ids = _left_in(cursor)
-        rows = (self._row(bytes(answered(answer, _Order).order).decode()),) if ids else ()
+        raw = bytes(answered(answer, _Order).order).decode() if ids else "null"
+        rows = () if raw == "null" else (self._row(raw),)
         rest = ids[1:]
         return PulledPage(rows=rows, next_cursor=_Left(rest).text(), more=bool(rest))
 
