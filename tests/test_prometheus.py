@@ -21,10 +21,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.registry import Collector
 from typer.testing import CliRunner
 
 from fillbook.analysis.answers import FindingRow
@@ -41,7 +37,7 @@ from fillbook.journal.store import Journal
 from fillbook.ledger.ledger import fold_claims
 from fillbook.publish.counters import Counters
 from fillbook.publish.figures import Sample
-from fillbook.publish.prometheus import CONTENT_TYPE, Exporter, exposition, text_of
+from fillbook.publish.prometheus import CONTENT_TYPE, Exporter, exposition
 from fillbook.publish.registry import REGISTRY, table
 from fillbook.sources.liveness import MonitorHealth
 from monitor_runs import configure, running, venue_of, waited
@@ -598,49 +594,3 @@ def test_a_real_prometheus_scrapes_the_running_monitor(tmp_path: Path) -> None:
                 with served:
                     assert served.headers["content-type"] == CONTENT_TYPE
                     assert Told(served.read()).kinds == said.kinds
-
-
-class OfClient(Collector):
-    """The same samples, written by prometheus_client itself."""
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self.samples = samples
-
-    def collect(self) -> Iterator[Family]:
-        for metric in REGISTRY:
-            ours = [sample for sample in self.samples if sample.name == metric.name]
-            make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-            family = make("fillbook_" + metric.name, metric.help, labels=metric.labels)
-            for sample in ours:
-                family.add_metric(sample.labels, float(sample.value))
-            if ours:
-                yield family
-
-
-def by_client(samples: Sequence[Sample]) -> bytes:
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(OfClient(samples))
-    return generate_latest(registry)
-
-
-values = st.one_of(
-    st.floats(allow_nan=True, allow_infinity=True),
-    st.integers(-(2**60), 2**60),
-    st.fractions(max_denominator=10**18),
-    st.decimals(allow_nan=False, allow_infinity=False, places=8),
-)
-
-
-@given(st.data())
-def test_the_text_is_byte_for_byte_what_prometheus_client_writes(data: st.DataObject) -> None:
-    told = [
-        Sample(metric.name, tuple(data.draw(st.text(max_size=8)) for _ in metric.labels), number)
-        for metric in data.draw(st.lists(st.sampled_from(REGISTRY), max_size=6))
-        for number in data.draw(st.lists(values, max_size=3))
-    ]
-    assert text_of(told) == by_client(told)
-    everything = [
-        Sample(metric.name, tuple(f'a\\"{nth}\n' for nth, _ in enumerate(metric.labels)), 1)
-        for metric in REGISTRY
-    ]
-    assert text_of(everything) == by_client(everything)

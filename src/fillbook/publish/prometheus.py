@@ -12,22 +12,22 @@ file beside the book, so a restart does not look like new costs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.utils import floatToGoString
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
 
 from fillbook.analysis.digest import Summary
 from fillbook.publish.counters import Counters
 from fillbook.publish.figures import Sample, samples
-from fillbook.publish.registry import REGISTRY, Metric
+from fillbook.publish.registry import BY_NAME, REGISTRY, Metric
 from fillbook.sources.liveness import MonitorHealth
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-
-_IN_LABELS = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
-_IN_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 
 class Exporter:
@@ -45,7 +45,9 @@ class Exporter:
         """Return the text and its content type."""
         with self._lock:
             told = list(self._counters.follow(summary.book_id, samples(summary, health)))
-        return text_of(told, self._prefix), CONTENT_TYPE
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Collected(self._prefix, told))
+        return generate_latest(registry), CONTENT_TYPE
 
 
 def exposition(summary: Summary, health: MonitorHealth, prefix: str = "fillbook_") -> bytes:
@@ -53,34 +55,24 @@ def exposition(summary: Summary, health: MonitorHealth, prefix: str = "fillbook_
     return Exporter(prefix).exposition(summary, health)[0]
 
 
-def text_of(told: Iterable[Sample], prefix: str = "fillbook_") -> bytes:
-    """Write samples as Prometheus text, the metrics that have some in the order of the registry.
+class _Collected(Collector):
+    """What one scrape found, as prometheus_client wants it."""
 
-    Byte for byte what prometheus_client writes, in a fifth of its time.
-    """
-    by_name: dict[str, list[Sample]] = {}
-    for sample in told:
-        by_name.setdefault(sample.name, []).append(sample)
-    lines: list[str] = []
-    for metric in REGISTRY:
-        if metric.name in by_name:
-            lines += _family(metric, by_name[metric.name], prefix)
-    return "".join(lines).encode()
+    def __init__(self, prefix: str, told: Iterable[Sample]) -> None:
+        self._prefix = prefix
+        self._by_name: dict[str, list[Sample]] = {}
+        for sample in told:
+            self._by_name.setdefault(BY_NAME[sample.name].name, []).append(sample)
 
+    def collect(self) -> Iterator[Family]:
+        """Yield the families that have samples, in the order of the registry."""
+        for metric in REGISTRY:
+            if metric.name in self._by_name:
+                yield self._family(metric, self._by_name[metric.name])
 
-def _family(metric: Metric, told: Sequence[Sample], prefix: str) -> Iterator[str]:
-    name = prefix + metric.name
-    yield f"# HELP {name} {metric.help.translate(_IN_HELP)}\n"
-    yield f"# TYPE {name} {metric.kind}\n"
-    places = sorted(range(len(metric.labels)), key=metric.labels.__getitem__)
-    opening = [f'{metric.labels[place]}="' for place in places]
-    for sample in told:
-        value: str = floatToGoString(float(sample.value))  # type: ignore[no-untyped-call]
-        if not places:
-            yield f"{name} {value}\n"
-            continue
-        labels = [
-            f'{begun}{sample.labels[place].translate(_IN_LABELS)}"'
-            for begun, place in zip(opening, places, strict=True)
-        ]
-        yield f"{name}{{{','.join(labels)}}} {value}\n"
+    def _family(self, metric: Metric, told: list[Sample]) -> Family:
+        make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+        family = make(self._prefix + metric.name, metric.help, labels=metric.labels)
+        for sample in told:
+            family.add_metric(sample.labels, float(sample.value))
+        return family
