@@ -21,7 +21,7 @@ from fillbook.sim.faults import FaultPlan
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.calls import Key
 from fillbook.sim.venues.coinbase import CoinbaseServer
-from fillbook.sim.venues.coinbase_histories import FILLS_A_PAGE
+from fillbook.sim.venues.coinbase_histories import ORDERS_A_PAGE
 from fillbook.sim.venues.coinbase_keys import new_secret
 from fillbook.sim.venues.coinbase_rows import client_id_of, entries_of, order_id_of
 from fillbook.sim.world import START_MS
@@ -194,7 +194,7 @@ def desk_run(
     days_ns: int = 0,
     seed: int = 5,
     plan: FaultPlan | None = None,
-    page_rows: int = FILLS_A_PAGE,
+    page_rows: int = ORDERS_A_PAGE,
     share: str = "1",
     crowd: int = 60,
     strides: bool = True,

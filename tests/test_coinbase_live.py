@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from coinbase_desk import CREDENTIALS, MS, START_NS, Desk, desk_run
+from fillbook.analysis.reconciling import reconcile
+from fillbook.analysis.stated import Stated
 from fillbook.analysis.summary import Query, load, why
 from fillbook.facts.model import Report
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, iso
@@ -22,6 +24,7 @@ from fillbook.sim.cast import COINBASE_BOT, PERPS
 from fillbook.sim.faults import BY_NAME, FAULTS, FaultPlan
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.coinbase import CoinbaseServer
+from fillbook.sim.venues.coinbase_rows import order_id_of
 from fillbook.sources.coinbase_asks import ask_of
 from fillbook.sources.coinbase_manners import CoinbaseSigner
 from fillbook.sources.faults import KeyRefusedError
@@ -142,6 +145,34 @@ def test_what_was_made_is_what_the_world_says_it_was(tmp_path: Path) -> None:
         assert D(usd.fees) == truth.fees[desk.who, "USD"]
 
     desk_run(tmp_path, COINBASE_BOT, body, days_ns=2 * DAY_NS)
+
+
+def test_orders_that_count_a_fill_too_many_are_named_and_no_others(tmp_path: Path) -> None:
+    faults = ("miscounted_fills", "correction", "repeated_trade_id", "quote_sized")
+    plan = FaultPlan(12, faults, often=dict.fromkeys(faults, 150))
+
+    async def body(desk: Desk) -> None:
+        await desk.attach()
+        await desk.pull()
+        corrected = {order_id_of(c.target.order_id) for c in desk.world.desk(desk.who).corrections}
+        wrong = {
+            order_id_of(order.order_id)
+            for order in desk.world.orders(desk.who)
+            if order.n_fills
+            and not order.is_open
+            and plan.strikes_on("miscounted_fills", f"{desk.who}:{order.order_id}")
+        }
+        view = load(desk.journal, desk.marks, Settings())
+        told = reconcile(view, Stated(desk.journal.claims()), Query())
+        off = {check.check: set[str]() for check in told.rows if check.state == "differs"}
+        for check in told.rows:
+            if check.state == "differs":
+                off[check.check] |= set(check.ids)
+        # The venue goes on telling what it told before of an order it has corrected.
+        assert off == {"fill count": wrong - corrected}
+        assert wrong - corrected and corrected
+
+    desk_run(tmp_path, COINBASE_BOT, body, days_ns=DAY_NS, plan=plan)
 
 
 def mark_all(desk: Desk) -> None:

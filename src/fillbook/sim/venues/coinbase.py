@@ -20,7 +20,7 @@ from fillbook.sim.venues import coinbase_products as products
 from fillbook.sim.venues import coinbase_states as states
 from fillbook.sim.venues.base import VenueServer
 from fillbook.sim.venues.calls import Answer, Call, Key, Read, RefusedError
-from fillbook.sim.venues.coinbase_histories import FILLS_A_PAGE, Histories, refused, user_of
+from fillbook.sim.venues.coinbase_histories import ORDERS_A_PAGE, Histories, refused, user_of
 from fillbook.sim.venues.coinbase_keys import is_proved, token_key
 from fillbook.sim.venues.coinbase_streams import (
     CHANNELS,
@@ -63,7 +63,7 @@ class CoinbaseServer(VenueServer):
         plan: FaultPlan | None = None,
         *,
         keys: Iterable[Key] = (),
-        page_rows: int = FILLS_A_PAGE,
+        page_rows: int = ORDERS_A_PAGE,
         patience_s: float = 1.0,
         burst_frames: int = 5_000,
     ) -> None:
