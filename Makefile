@@ -43,7 +43,7 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 soak: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(JOBS) -m soak $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak $(ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)

@@ -27,12 +27,12 @@ Line = tuple[str, str, str, str]
 """(name, value, unit, ratio)"""
 
 ROWS, PAGE, ROUNDS = 30_000, 1000, 7
-_TABLE = """CREATE TABLE claim (
+TABLE = """CREATE TABLE claim (
   seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, venue TEXT NOT NULL, account TEXT NOT NULL,
   key TEXT NOT NULL, content BLOB NOT NULL, ts_event_ns INTEGER NOT NULL,
   ts_recv_ns INTEGER NOT NULL, batch TEXT NOT NULL, row INTEGER, page INTEGER NOT NULL,
   schema INTEGER NOT NULL, fact TEXT NOT NULL, raw TEXT NOT NULL) STRICT"""
-_INDEX = "CREATE UNIQUE INDEX identity ON claim (venue, account, kind, key, content)"
+INDEX = "CREATE UNIQUE INDEX identity ON claim (venue, account, kind, key, content)"
 
 
 def run() -> list[Line]:
@@ -82,8 +82,8 @@ def _bare(path: Path, rows: list[tuple[object, ...]]) -> float:
     connection = sqlite3.connect(path, isolation_level=None)
     for setting in ("journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {setting}")
-    connection.execute(_TABLE)
-    connection.execute(_INDEX)
+    connection.execute(TABLE)
+    connection.execute(INDEX)
     marks = ", ".join("?" * len(rows[0]))
 
     def write() -> None:

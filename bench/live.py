@@ -9,47 +9,27 @@ commit is followed from the answer's arrival to the Summary that counts it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.venue import UNLIMITED, Venue, venue_with
+from bench.journal import INDEX, TABLE
+from bench.venue import Venue, venue_with
+from bench.watched import monitoring
 
 from fillbook.facts.codec import content_hash, encode
-from fillbook.ground.live_settings import AttachSettings, MonitorSettings
-from fillbook.ground.settings import Settings
 from fillbook.journal.values import Appended, Page
-from fillbook.monitor.pidfile import PidFile
 from fillbook.monitor.service import Monitor
-from fillbook.monitor.still import keep_still
 from fillbook.sim.cast import SWING
 from fillbook.sim.world import HARVESTER, MAKER
-from fillbook.sources.attach import Tools
-from fillbook.sources.budget import Budget, Limit
 
 Line = tuple[str, str, str]
 ACCOUNTS = (SWING, HARVESTER, MAKER)
 DAYS, STEPS, STEP_S = 30, 30, 1200
 PROBE_S, IDLE_S = 0.002, 2.0
-_TABLE = """CREATE TABLE claim (
-  seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, venue TEXT NOT NULL, account TEXT NOT NULL,
-  key TEXT NOT NULL, content BLOB NOT NULL, ts_event_ns INTEGER NOT NULL,
-  ts_recv_ns INTEGER NOT NULL, batch TEXT NOT NULL, row INTEGER, page INTEGER NOT NULL,
-  schema INTEGER NOT NULL, fact TEXT NOT NULL, raw TEXT NOT NULL) STRICT"""
-_INDEX = "CREATE UNIQUE INDEX identity ON claim (venue, account, kind, key, content)"
-
-
-class Unlimited(Tools):
-    """Lifts the rate limit, as the venue does: otherwise the limit would be measured."""
-
-    def budget(self, venue: str, limit: Limit, share: Decimal, scope: str = "") -> Budget:
-        """Return a budget that never runs out."""
-        return super().budget(venue, Limit(weight=UNLIMITED), share, scope)
 
 
 class Seen:
@@ -84,7 +64,7 @@ def run() -> Iterator[Line]:
 
 async def _measured(folder: Path, venue: Venue) -> list[Line]:
     idle = await _delays_while(asyncio.sleep(IDLE_S))
-    async with _monitoring(folder, venue) as monitor:
+    async with monitoring(folder, venue, ACCOUNTS) as monitor:
         seen = Seen(monitor)
         begun_s = time.monotonic()
         pulling = await _delays_while(_summed_up(monitor, seen))
@@ -106,37 +86,6 @@ async def _measured(folder: Path, venue: Venue) -> list[Line]:
         ("pulling a month", _spread(pulling), _beside(pulling, idle)),
         ("trading on", _spread(trading), _beside(trading, idle)),
     ]
-
-
-@contextlib.asynccontextmanager
-async def _monitoring(folder: Path, venue: Venue) -> AsyncIterator[Monitor]:
-    """Run a monitor of the venue's accounts while inside."""
-    urls = {"api": venue.api, "ws": venue.ws}
-    attach = tuple(
-        AttachSettings(venue="hyperliquid", address=each, share=Decimal(1), urls=urls)
-        for each in ACCOUNTS
-    )
-    settings = Settings(
-        attach=attach,
-        monitor=MonitorSettings(port=0, detection_interval="1s", poll_interval="1s"),
-    )
-    monitor = Monitor(
-        folder / "book.db", settings, folder, lambda line: None, Unlimited(environ={})
-    )
-    stop = asyncio.Event()
-    with PidFile(folder / "pid", folder / "book.db") as pid_file:
-        running = asyncio.create_task(monitor.run(stop, pid_file))
-        still = asyncio.create_task(keep_still(lambda: _rows_of(monitor)))
-        try:
-            yield monitor
-        finally:
-            still.cancel()
-            stop.set()
-            assert not (await running).fault
-
-
-def _rows_of(monitor: Monitor) -> int:
-    return monitor.watch.summary.seq if monitor.watch.summary else 0
 
 
 async def _summed_up(monitor: Monitor, seen: Seen) -> None:
@@ -200,7 +149,7 @@ def _bare_s(folder: Path, pages: Sequence[Page]) -> float:
         for number, page in enumerate(pages)
     ]
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
-    for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", _TABLE, _INDEX):
+    for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", TABLE, INDEX):
         connection.execute(statement)
     marks = ", ".join("?" * 13)
     begun_s = time.monotonic()

@@ -31,17 +31,28 @@ class Venue:
 
     def step(self, seconds: int) -> None:
         """Let simulated time pass, and return when every stream was told."""
+        self.told(str(seconds))
+
+    def told(self, word: str) -> str:
+        """Say something to the venue's program, and return its answer."""
         assert self._program.stdin is not None and self._program.stdout is not None
-        self._program.stdin.write(f"{seconds}\n")
+        self._program.stdin.write(f"{word}\n")
         self._program.stdin.flush()
-        self._program.stdout.readline()
+        return self._program.stdout.readline().strip()
 
 
 @contextmanager
 def venue_with(days: int, accounts: Sequence[str]) -> Iterator[Venue]:
     """Run a venue on which some accounts have traded for so many days up to now."""
+    with running("bench.venue", str(days), *accounts) as venue:
+        yield venue
+
+
+@contextmanager
+def running(module: str, *arguments: str) -> Iterator[Venue]:
+    """Run a module that serves a venue, in a process of its own."""
     program = subprocess.Popen(
-        [sys.executable, "-m", "bench.venue", str(days), *accounts],
+        [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
