@@ -380,6 +380,29 @@ def test_an_event_that_cannot_be_read_is_named_and_harms_nothing(
     assert len(desk.refused) == 1000
 
 
+def test_events_that_the_disk_refuses_are_written_before_any_figure_is_told(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> Any:
+        raise OSError("no space left on device")
+
+    with PerformanceTelemetry(simulate=True, log_dir=tmp_path, clock=clock) as desk:
+        trip(desk, "t1", "100", "110")
+        assert desk.trade_summary().total_trades == 1
+        with monkeypatch.context() as full:
+            full.setattr(Journal, "append", refuse)
+            trip(desk, "t2", "100", "95")
+            with pytest.raises(OSError, match="no space left"):
+                desk.trade_summary()
+        trip(desk, "t3", "100", "103")
+        told = desk.trade_summary()
+        assert shown(told.total_trades, told.net_pnl) == (3, 8)
+        monkeypatch.setattr(Journal, "append", refuse)
+        trip(desk, "t4", "100", "101")
+    assert "events were not written: no space left" in caplog.text
+    assert verify_book(tmp_path / "fillbook.db", reparse) == []
+
+
 def test_a15_a22_a_restart_loses_nothing(tmp_path: Path, clock: Clock) -> None:
     def started() -> PerformanceTelemetry:
         return PerformanceTelemetry(simulate=True, log_dir=tmp_path, clock=clock)

@@ -7,6 +7,7 @@ was handed in before it.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,8 @@ from fillbook.resolve.claims import ResolveRules
 
 Result = TypeVar("Result")
 
+MOST_OWED = 100_000
+
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +43,7 @@ class OpenBook:
         rules = ResolveRules(strategies=settings.strategies.rules)
         self._following = Following(settings.fold.method, rules)
         self._view: BookView | None = None
+        self._owed: deque[tuple[BatchOpen, Sequence[Claim]]] = deque()
 
     def begin(self, batch: BatchOpen) -> Resume:
         """Open a batch, or find where it stopped."""
@@ -50,8 +54,26 @@ class OpenBook:
         page = Page(batch_id=batch.batch_id, claims=claims, cursor=cursor)
         return self.journal.append(page, self._clock()).new
 
+    def write(self, batch: BatchOpen, claims: Sequence[Claim]) -> None:
+        """Write claims that nobody will tell again.
+
+        Those that cannot be written now wait in memory: they come before whatever is written or
+        read next, so no figure is ever told without them.
+        """
+        if len(self._owed) == MOST_OWED:
+            _log.error("telemetry: %d events wait for the book, and no more can", MOST_OWED)
+            return
+        self._owed.append((batch, claims))
+        self._settle()
+
+    def _settle(self) -> None:
+        while self._owed:
+            self.append(*self._owed[0])
+            self._owed.popleft()
+
     def view(self) -> BookView:
         """Return the book as it stands; the same view while nothing was written."""
+        self._settle()
         head = self.journal.head()
         if self._view is None or (self._view.seq, self._view.head) != (head.seq, head.hash):
             ledger = self._following.refresh(self.journal)
@@ -66,9 +88,12 @@ class OpenBook:
         return self._view
 
     def close(self) -> None:
-        """Let go of the files."""
-        self._marks.close()
-        self.journal.close()
+        """Write what still waits, and let go of the files."""
+        try:
+            self._settle()
+        finally:
+            self._marks.close()
+            self.journal.close()
 
 
 def _opened(path: Path) -> Journal:
@@ -100,8 +125,13 @@ class DeskBook:
     def close(self) -> None:
         """Write everything that waits, then close; closing twice is harmless."""
         self._thread.shutdown(wait=True)
-        if self._open.exception() is None:
+        if self._open.exception() is not None:
+            return
+        try:
             self._open.result().close()
+        except Exception as fault:  # a bot that ends must not stumble over its telemetry
+            self.fault = fault
+            _log.error("telemetry: events were not written: %s", fault)
 
     def _look(self, asked: Future[Result]) -> None:
         fault = None if asked.cancelled() else asked.exception()

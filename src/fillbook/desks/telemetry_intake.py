@@ -66,7 +66,7 @@ class EventIntake:
             for line in unreadable:
                 self.note(f"position: {line}")
             if claims:
-                book.append(self._batch, claims)
+                book.write(self._batch, claims)
             return found
 
         return self._book.run(compare)
@@ -89,7 +89,7 @@ class EventIntake:
             self._refuse(event.kind, fault)
             return
         if claims:
-            book.append(self._batch, claims)
+            book.write(self._batch, claims)
 
     def _refuse(self, kind: str, fault: RowError) -> None:
         self.note(f"{kind}: {fault.field or 'event'} {fault.reason}")
