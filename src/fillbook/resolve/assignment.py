@@ -20,8 +20,9 @@ class Assigner:
     """Joins fills to assignments, orders and decisions by the ids they share.
 
     A fill that knows its order only by the venue's number also finds what the bot says under its
-    own id of that order, where an order names both. Some venues number fills and orders by product, so an order or a decision joins only fills of
-    its own instrument; a name that no source described (a bot's own) does not stand in the way.
+    own id of that order, where an order names both. Some venues number fills and orders by
+    product, so an order or a decision joins only fills of its own instrument; a name that no
+    source described (a bot's own) does not stand in the way.
     """
 
     def __init__(
