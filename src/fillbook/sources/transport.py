@@ -140,7 +140,8 @@ class Transport:
         cost = self._manners.cost(ask, received)
         if cost is not None:
             self._budget.settle(ticket, cost)
-        self._refuse_faulty(ask, received, self.skew.offset_ns - offset_ns)
+        off_ns = max(abs(self.skew.offset_ns - offset_ns), received_ns - asked_ns)
+        self._refuse_faulty(ask, received, off_ns)
         self._budget.succeeded(self._manners.used(received))
         return Answer(
             status=received.status,
@@ -150,13 +151,13 @@ class Transport:
             received_ns=received_ns,
         )
 
-    def _refuse_faulty(self, ask: Ask, received: Received, moved_ns: int) -> None:
-        """Raise the fault an answer stands for; `moved_ns` is what it taught us of the clock."""
+    def _refuse_faulty(self, ask: Ask, received: Received, off_ns: int) -> None:
+        """Raise the fault of an answer whose signature may have been `off_ns` off in time."""
         fault = self._manners.fault(ask, received, self._where(ask))
-        if isinstance(fault, KeyRefusedError) and abs(moved_ns) > _MOVED_NS and ask.auth != "none":
+        if isinstance(fault, KeyRefusedError) and off_ns > _MOVED_NS and ask.auth != "none":
             # Some venues refuse a signature of another time as if the key were gone.
             raise ClockSkewError(
-                "the clock was set while nobody asked, and a signature was of another time",
+                "the clock was set, or the machine slept: a signature was of another time",
                 self._where(ask),
                 "nothing to do: it is signed again by the venue's time",
             )
