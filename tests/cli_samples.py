@@ -22,6 +22,8 @@ from fillbook.analysis.answers import (
     WhySlice,
     Window,
 )
+from fillbook.analysis.checked import Check as Compared
+from fillbook.analysis.checked import NearFill, Reconciliation
 from fillbook.cli.shapes import Examination
 from fillbook.facts.finding import Finding
 from fillbook.ground.checks import Check
@@ -494,6 +496,90 @@ IMPORTED = ImportReport(
             error="the times name no zone",
             where="exports/old.csv:2 field time",
             next_step="say --tz Europe/Berlin",
+        ),
+    ),
+)
+
+RECONCILED = Reconciliation(
+    seq=2810,
+    head="c40527a9fcf0aa01b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a",
+    n_agree=2,
+    n_differ=1,
+    n_unchecked=2,
+    rows=(
+        Compared(
+            check="position",
+            state="differs",
+            venue="binance",
+            account=ACCOUNT,
+            instrument="ETHUSDC",
+            position_side="long",
+            ours="1.224",
+            theirs="1.582",
+            difference="-0.358",
+            unit="ETH",
+            tolerance="0",
+            why_tolerance="contracts are exact",
+            at="2026-01-03T17:53:00Z",
+            n=30,
+            what="position by fills against the venue's statement of that instant",
+            next_step="fills since 2026-01-03T17:16:00Z, when both agreed, are missing or wrong "
+            "here; import an export of that time",
+            fills=(
+                NearFill(
+                    seq=2756,
+                    fill_id="3163378033330",
+                    ts="2026-01-03T17:40:40Z",
+                    side="buy",
+                    qty="1.081",
+                    px="2448.02",
+                ),
+            ),
+        ),
+        Compared(
+            check="start position",
+            state="not checked",
+            venue="binance",
+            account=ACCOUNT,
+            instrument="ETHUSDC",
+            position_side="long",
+            missing="its fills do not say what position stood before them",
+        ),
+        Compared(
+            check="fill count",
+            state="not checked",
+            venue="binance",
+            account=ACCOUNT,
+            missing="no order says how many fills it had",
+        ),
+        Compared(
+            check="commission",
+            state="agrees",
+            venue="binance",
+            account=ACCOUNT,
+            instrument="ETHUSDC",
+            ours="140.41838683",
+            theirs="140.41838683",
+            difference="0",
+            unit="USDC",
+            tolerance="0",
+            at="2026-01-03T17:53:00Z",
+            n=187,
+        ),
+        Compared(
+            check="realised",
+            state="agrees",
+            venue="binance",
+            account=ACCOUNT,
+            instrument="ETHUSDC",
+            position_side="short",
+            ours="-30.63989",
+            theirs="-30.639889999999999999",
+            difference="-0.000000000000000001",
+            unit="USDC",
+            tolerance="1.0281",
+            at="2026-01-03T17:53:00Z",
+            n=95,
         ),
     ),
 )

@@ -21,6 +21,7 @@ from fillbook.cli.lists import show_list
 from fillbook.cli.opening import Place
 from fillbook.cli.page import Page
 from fillbook.cli.performance import show_performance
+from fillbook.cli.reconciled import show_reconciled
 from fillbook.cli.tables import Cell, Column, lay_out
 from fillbook.cli.why import ladder_rows, show_why
 from fillbook.ground.settings import load_settings
@@ -52,6 +53,7 @@ PICTURES: dict[str, Callable[[Page], None]] = {
     "performance": lambda page: show_performance(page, samples.PERFORMANCE),
     "findings": lambda page: show_rows(page, [row_of(f) for f in samples.FINDINGS]),
     "doctor": lambda page: show_examination(page, samples.EXAMINED),
+    "reconcile": lambda page: show_reconciled(page, samples.RECONCILED, label),
     "import": lambda page: show_import(page, samples.IMPORTED, PLACE),
     "nothing": listed(FillRow, (), "fill"),
 }

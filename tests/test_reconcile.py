@@ -438,7 +438,7 @@ def test_worth_changes_by_net_and_transfers(tmp_path: Path) -> None:
     (check,) = checks(reconciled(tmp_path, facts, MARKS), "equity")
     # 50 came in, 10 were lost by the marks, 0.25 were paid.
     assert (check.state, check.ours, check.theirs) == ("agrees", "39.75", "39.75")
-    assert (check.unit, check.tolerance) == ("USDT", "0.5")  # 0.05 and 0.5 % of 90
+    assert (check.unit, check.tolerance) == ("USDT", "0.14")  # 0.05 and 0.1 % of 90
 
 
 def test_a_balance_of_zero_changes_no_figure_of_money(tmp_path: Path) -> None:

@@ -24,19 +24,31 @@ from fillbook.ledger.amounts import to_ints
 from fillbook.ledger.group import GroupLedger
 from fillbook.resolve.event import GroupKey
 
-_WHY = "the venue's marks and ours are seconds apart: 0.5 % of what is open at both ends, and 0.05"
-_OPEN_SHARE = 200
-_LEAST = MONEY_ONE // 20
+_WHY = "the venue's marks and ours are seconds apart: 0.1 % of what is open at both ends, and 0.05"
+_OPEN_SHARE = 1000
+_LEAST: int = MONEY_ONE // 20
 _MOST_PAIRS = 500
 _COMPONENTS: tuple[Component, ...] = ("fills", "funding", "charges", "transfers")
 
 
 class _Count(msgspec.Struct):
-    """What we count between two instants, what it may be off, and why it cannot be counted."""
+    """What we count between two instants, and why it cannot be counted.
+
+    `open` is what each instrument was worth at either end, long less short: a mark that is off
+    moves both legs of a hedge.
+    """
 
     change: int = 0
-    allowed: int = _LEAST
     missing: str = ""
+    open: dict[tuple[str, int], int] = {}
+
+    @property
+    def allowed(self) -> int:
+        """Return what the change may be off, because marks are seconds apart."""
+        allowed = _LEAST
+        for worth in self.open.values():
+            allowed += divide_half_even(abs(worth), _OPEN_SHARE)
+        return allowed
 
 
 def check_equity(
@@ -199,8 +211,8 @@ def _add_settled(
         mark = view.valuer.mark(group.columns.key.venue, name, at_ns) if held else None
         if mark is not None:
             scale = group.columns.terms.qty_scale
-            worth = abs(position_value(group.columns.contract, held, scale, mark.px))
-            count.allowed += divide_half_even(worth, _OPEN_SHARE)
+            worth = position_value(group.columns.contract, held, scale, mark.px)
+            count.open[name, at_ns] = count.open.get((name, at_ns), 0) + worth
 
 
 def _is_held(group: GroupLedger, row: int) -> bool:

@@ -57,7 +57,9 @@ def show_reconciled(page: Page, answer: Reconciliation, label: Label = str) -> N
     agreeing = [row for row in rows if row.state == "agrees"]
     shown = [*compared, *agreeing[:_MOST_AGREEING]]
     if shown:
-        page.table(_columns(shown, label))
+        hidden = page.table(_columns(shown, label))
+        if hidden:
+            page.line(f"Not shown at this width: {', '.join(hidden)} (--csv has all).", "quiet")
         page.gap()
     if len(agreeing) > _MOST_AGREEING:
         more = len(agreeing) - _MOST_AGREEING
@@ -85,18 +87,18 @@ def _columns(rows: Sequence[Check], label: Label) -> list[Column]:
     accounts = {row.account for row in rows}
     columns = [
         Column(title="check", cells=[Cell(row.check) for row in rows]),
-        Column(title="instrument", cells=[Cell(_instrument(row)) for row in rows], rank=1),
-        Column(title="ours", cells=_figures([row.ours for row in rows]), point=True),
-        Column(title="venue", cells=_figures([row.theirs for row in rows]), point=True),
+        Column(title="instrument", cells=[Cell(_instrument(row)) for row in rows]),
+        Column(title="ours", cells=_figures([row.ours for row in rows]), point=True, rank=3),
+        Column(title="venue", cells=_figures([row.theirs for row in rows]), point=True, rank=3),
         Column(title="difference", cells=_figures([row.difference for row in rows]), point=True),
         Column(title="in", cells=[Cell(clean(row.unit or "")) for row in rows], rank=2),
-        Column(title="of", cells=[Cell(f"{row.n:,}") for row in rows], right=True, rank=4),
-        Column(title="at (UTC)", cells=[Cell(moment(row.at)) for row in rows], rank=3),
+        Column(title="of", cells=[Cell(f"{row.n:,}") for row in rows], right=True, rank=5),
+        Column(title="at (UTC)", cells=[Cell(moment(row.at)) for row in rows], rank=4),
         Column(title="result", cells=[Cell(row.state, _TONES[row.state]) for row in rows]),
     ]
     if len(accounts) > 1:
         cells = [Cell(shortened(label(row.account))) for row in rows]
-        columns.insert(1, Column(title="account", cells=cells, rank=1))
+        columns.insert(1, Column(title="account", cells=cells, rank=4))
     return columns
 
 
