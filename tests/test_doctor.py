@@ -36,10 +36,11 @@ from fillbook.sim.venues.binance import BinanceServer
 from fillbook.sim.venues.calls import Key
 from fillbook.sim.venues.hyperliquid import HyperliquidServer
 from fillbook.sources.attach import Tools
+from fillbook.sources.redact import Redactor
 from fillbook.sources.transport import Patience
 
 KEY, SECRET = "doctored-key-" + "k" * 30, "doctored-secret-" + "s" * 30
-QUICK = Patience(connect_ns=SECOND_NS, silence_ns=2 * SECOND_NS, whole_ns=5 * SECOND_NS, tries=2)
+PATIENT = Patience(tries=2)
 PLENTY = 500 * GIB
 SCHEMA = Path(__file__).parent.parent / "docs" / "schemas" / "doctor.json"
 MS = 1_000_000
@@ -49,7 +50,7 @@ def asked(folder: Path, *, free: int = PLENTY, **options: Any) -> Examination:
     return diagnose(
         folder / "fillbook.db",
         environ=options.pop("environ", {}),
-        tools=Tools(patience=QUICK, environ={}),
+        tools=Tools(patience=PATIENT, environ={}, redactor=Redactor()),
         free=lambda _: free,
         **options,
     )
@@ -140,12 +141,12 @@ def test_a_key_file_that_others_may_read_is_told_and_not_read(book: Path) -> Non
     assert {c.state for c in of(answer, "venue")} == {"not checked"}
 
 
-@pytest.mark.parametrize(("off_s", "state"), [(5, "warn"), (600, "fail")])
+@pytest.mark.parametrize(("off_s", "state"), [(20, "warn"), (600, "fail")])
 def test_a_clock_that_is_off_is_told_with_by_how_much(book: Path, off_s: int, state: str) -> None:
     with binance(book, {"read"}, off_ns=off_s * SECOND_NS):
         check = one(asked(book), "clock", state)
     told = int(check.what.split(" s behind")[0].split()[-1])
-    assert abs(told - off_s) <= 2 and "NTP" in check.next_step
+    assert abs(told - off_s) <= 5 and "NTP" in check.next_step
 
 
 def test_a_venue_that_cannot_be_reached_hides_nothing_else(book: Path) -> None:
