@@ -111,6 +111,9 @@ def main() -> None:
         # Not reaped until now, so the number is still its own.
         os.kill(pid, signal.SIGKILL if word == "kill" else signal.SIGTERM)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        pid = 0
+    if pid:  # whoever asked is gone
+        os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def test_readonly_reads_and_refuses_to_write(tmp_path: Path) -> None:
             store.put([mark(2, "1")])
 
 
-@pytest.mark.parametrize("content", [b"no marks at all, just text", b""])
+@pytest.mark.parametrize("content", [b"no marks at all, just text", b"SQLite format 2"])
 def test_a_file_of_something_else_is_refused_in_plain_words(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "m"
     path.write_bytes(content)
@@ -152,3 +153,20 @@ def test_many_marks_make_arrays_ready_for_numpy(tmp_path: Path) -> None:
 
 def test_the_marks_of_a_book_lie_beside_it() -> None:
     assert marks_path("books/mine.db") == Path("books/mine.db.marks")
+
+
+@pytest.mark.parametrize("readonly", [True, False])
+@pytest.mark.parametrize("begun", ["", "PRAGMA journal_mode=WAL"])
+def test_a_store_whose_making_was_cut_short_is_empty_and_made_by_the_next_write(
+    tmp_path: Path, readonly: bool, begun: str
+) -> None:
+    path = tmp_path / "m"
+    path.touch()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(begun)
+    with MarkStore(path, readonly=readonly) as reader:
+        assert (reader.version(), reader.instruments()) == ("", [])
+        assert len(reader.series("hyperliquid", "HYPE").ts_ns) == 0
+        with MarkStore(path) as writer:
+            assert writer.put([mark(1, "2")]) == 1
+        assert reader.series("hyperliquid", "HYPE").px.tolist() == [2]

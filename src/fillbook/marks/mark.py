@@ -1,8 +1,9 @@
-"""One mark, and the row it is stored as."""
+"""One mark, the row it is stored as, and the file where marks lie."""
 
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
@@ -28,6 +29,16 @@ class Mark(msgspec.Struct, frozen=True):
     px: Decimal
     what: What = "mark"
     source: str = ""
+
+
+def marks_path(book: str | Path) -> Path:
+    """Return where the marks of a book lie.
+
+    >>> marks_path("fillbook.db").name
+    'fillbook.db.marks'
+    """
+    path = Path(book)
+    return path.with_name(f"{path.name}.marks")
 
 
 def row_of(instrument: int, mark: Mark) -> tuple[int, int, int, str, int, int]:

@@ -24,7 +24,7 @@ from fillbook.ground.errors import BookDamagedError, BookReadOnlyError
 from fillbook.ground.exact import INT64_MAX
 from fillbook.journal.sqlite import FAULTS, translate
 from fillbook.marks.columns import NOTHING, Kept, Series, first_of_instants, series_of, spliced
-from fillbook.marks.mark import Mark, What, row_of
+from fillbook.marks.mark import Mark, What, marks_path, row_of
 
 __all__ = ["Mark", "MarkStore", "Series", "What", "marks_path"]
 
@@ -59,16 +59,6 @@ _ROWS = (
     " (SELECT instrument FROM instrument WHERE venue = ? AND name = ?)"
     " AND ts_ns >= ? AND ts_ns < ? ORDER BY ts_ns, what, source, px, scale"
 )
-
-
-def marks_path(book: str | Path) -> Path:
-    """Return where the marks of a book lie.
-
-    >>> marks_path("fillbook.db").name
-    'fillbook.db.marks'
-    """
-    path = Path(book)
-    return path.with_name(f"{path.name}.marks")
 
 
 class MarkStore:
@@ -227,6 +217,8 @@ class MarkStore:
             if not self.path.exists():
                 return []
             self._connection = self._connect("mode=ro" if self._readonly else "mode=rw")
+        if self._connection is None:
+            return []
         with self._plain_faults():
             return self._connection.execute(sql, values).fetchall()
 
@@ -253,6 +245,7 @@ class MarkStore:
         if self._connection is None:
             self._connection = self._connect("mode=rwc")
         connection = self._connection
+        assert connection is not None, "a store that is missing was made"
         with self._plain_faults():
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -263,7 +256,8 @@ class MarkStore:
                     connection.execute("ROLLBACK")
                 raise
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
+    def _connect(self, mode: str) -> sqlite3.Connection | None:
+        """Open the file; None where it is empty: whoever began to make it did not get far."""
         with self._plain_faults():
             connection = sqlite3.connect(
                 f"file:{quote(str(self.path))}?{mode}",
@@ -276,7 +270,10 @@ class MarkStore:
                 # Marks of the last moments may go with the power; no wait for the disk each poll.
                 connection.execute("PRAGMA synchronous=NORMAL")
                 (application,) = connection.execute("PRAGMA application_id").fetchone()
-                if application == 0 and mode == "mode=rwc" and _is_empty(connection):
+                if application == 0 and _is_empty(connection):
+                    if mode != "mode=rwc":
+                        connection.close()
+                        return None
                     _lay_out(connection)
                 elif application != _APPLICATION_ID:
                     raise BookDamagedError(
