@@ -22,12 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from coinbase_keys import NAME, private_pem
-from fillbook.facts.model import Report
+from fillbook.facts.model import Fill, Report
 from fillbook.ground.clock import HOUR_NS, SECOND_NS
 from fillbook.ground.errors import ConfigError
 from fillbook.ground.live_settings import AttachSettings
 from fillbook.journal.store import Journal
 from fillbook.marks.series import MarkStore
+from fillbook.resolve.claims import resolve
 from fillbook.sources.attach import Tools, attach, check_rights, insist
 from fillbook.sources.coinbase_live import CoinbaseAccount, open_account
 from fillbook.sources.coinbase_manners import CoinbaseSigner
@@ -42,13 +43,15 @@ from fillbook.sources.faults import (
     RefusedError,
     SourceError,
 )
+from fillbook.sources.files.importing import import_paths
 from fillbook.sources.files.registry import reparse
 from fillbook.sources.redact import Redactor
-from fillbook.sources.source import Draft
+from fillbook.sources.source import Draft, ReadOptions
 from fillbook.sources.stream import Ask, Nudge
 from fillbook.sources.writing import DirectWriter
 from loopback import Loopback, Reply, Seen, TestPace
 
+PRO = Path(__file__).parent / "cases" / "readers" / "coinbase_fills.csv"
 D = Decimal
 ROOT = "/api/v3/brokerage/"
 PORTFOLIO = "b1c2d3e4-0000-4000-8000-00000c01ba5e"
@@ -187,6 +190,37 @@ def test_a_new_key_of_the_portfolio_goes_on_with_the_same_account(tmp_path: Path
     # Another key, under another name; and what was pulled is not pulled from the beginning.
     with_account(venue, body, private_pem(1), NAME.replace("beef", "cafe"))
     assert pulled == [(1, 4), (0, 1)]
+
+
+def test_an_export_of_the_older_product_counts_beside_the_live_history(tmp_path: Path) -> None:
+    """Fills of Coinbase Pro that the venue does not show any more are no repetitions of ours."""
+
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        with (
+            Journal.create(tmp_path / "b.db") as journal,
+            MarkStore(tmp_path / "b.marks") as marks,
+        ):
+            import_paths(journal, marks, [PRO], ReadOptions(account=PORTFOLIO))
+            older = events_of(journal)
+            attached = await attach(
+                account, settings, DirectWriter(journal, marks, clock=pace.now_ns), pace
+            )
+            assert all([(await pager.pull()).fault is None for pager in attached.pagers])
+            assert len(older) == 3 and events_of(journal) == sorted([*older, "e-1"])
+            assert "sources-disagree" not in {f.code for f in resolve(journal.claims()).findings}
+
+    def fills_of(seen: Seen) -> Any:
+        is_recent = seen.query["end_sequence_timestamp"] > FILL["trade_time"]
+        return {"fills": [FILL] if is_recent else [], "cursor": ""}
+
+    with_account(Small(orders__historical__fills=fills_of), body)
+
+
+def events_of(journal: Journal) -> list[str]:
+    """The ids of every fill that counts."""
+    groups = resolve(journal.claims()).groups
+    facts = [event.fact for group in groups for event in group.events]
+    return sorted(str(fact.fill_id) for fact in facts if isinstance(fact, Fill))
 
 
 def test_an_address_is_no_key() -> None:

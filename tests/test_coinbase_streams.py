@@ -30,9 +30,8 @@ def answer(told: Any, asked_ns: int = NOW) -> Answer:
     return Answer(status=200, text=text, headers={}, asked_ns=asked_ns, received_ns=asked_ns)
 
 
-def a_fill(n: int) -> dict[str, Any]:
+def a_fill(n: int, at: str = "2026-01-05T11:00:00Z") -> dict[str, Any]:
     more = {"price": "2", "size": "1", "commission": "0", "side": "BUY", "product_id": "A-USD"}
-    at = "2026-01-05T11:00:00Z"
     return {"entry_id": f"e-{n}", "trade_id": f"t-{n}", "order_id": "o", "trade_time": at, **more}
 
 
@@ -44,32 +43,55 @@ def query_of(stream: Any, cursor: str) -> dict[str, str]:
     return dict(stream.ask(cursor, NOW).query)
 
 
-def test_a_chain_asks_the_same_but_for_the_cursor_and_is_complete_at_its_end() -> None:
+def first_walk(at: str, oldest: str | None) -> tuple[list[tuple[int, int]], str]:
+    """Read all stretches, two pages each, newest first; return what is complete, and the end."""
     stream = fills()
     last = stream.begin(None, NOW, stream.overlap_ns)
-    covered: list[tuple[int, int]] = []
-    asked = []
+    covered, asked = [], []
     for _ in range(10):
         cursor = last
         first = query_of(stream, cursor)
-        asked.append((first.pop("start_sequence_timestamp"), first.pop("end_sequence_timestamp")))
+        since, until = first.pop("start_sequence_timestamp"), first.pop("end_sequence_timestamp")
+        asked.append((parse_ns(since), parse_ns(until)))
         assert first == {"limit": "250"}
-        # Newest first, in two pages; the second comes ten seconds later.
-        told = stream.parse(answer(page("c1", 1, 2)), cursor)
+        rows = [a_fill(1, at), a_fill(2, oldest)] if oldest and until > at else []
+        told = stream.parse(answer({"fills": rows[:1], "cursor": "c1"}), cursor)
         assert told.more and told.covered_until_ns is None
         assert query_of(stream, told.next_cursor) == {**query_of(stream, cursor), "cursor": "c1"}
-        told = stream.parse(answer(page("", 3), NOW + 10 * SECOND_NS), told.next_cursor)
-        assert told.covered_from_ns is not None and told.covered_until_ns is not None
-        covered.append((told.covered_from_ns, told.covered_until_ns))
+        # The second comes ten seconds later.
+        end = {"fills": rows[1:], "cursor": ""}
+        told = stream.parse(answer(end, NOW + 10 * SECOND_NS), told.next_cursor)
+        if told.covered_from_ns is not None and told.covered_until_ns is not None:
+            covered.append((told.covered_from_ns, told.covered_until_ns))
         last = told.next_cursor
         if not told.more:
             break
-    # Without a hole from the oldest day on, and never beyond the first page's asking.
-    assert covered[0][0] == OLDEST and covered[-1][1] == NOW
-    assert all(one[1] == other[0] for one, other in pairwise(covered))
-    for (since, until), (from_ns, until_ns) in zip(asked, covered, strict=True):
-        assert parse_ns(since) < from_ns and parse_ns(until) > until_ns
+    # The stretches asked for leave no hole from the oldest day on.
+    assert asked[0][0] < OLDEST and asked[-1][1] > NOW
+    assert all(one[1] > other[0] for one, other in pairwise(asked))
     assert read_place(last).from_ns == NOW
+    return covered, last
+
+
+def test_a_chain_asks_the_same_but_for_the_cursor_and_is_complete_at_its_end() -> None:
+    covered, _ = first_walk("2020-03-01T00:00:00Z", "2020-02-01T00:00:00Z")
+    # From the oldest row on, without a hole, and never beyond the first page's asking.
+    assert covered[0][0] == parse_ns("2020-02-01T00:00:00Z") and covered[-1][1] == NOW
+    assert len(covered) == 2 and covered[0][1] == covered[1][0]
+
+
+def test_nothing_is_promised_of_a_time_the_venue_may_not_keep() -> None:
+    """Older fills may be in an export of another product, and must not be called repetitions."""
+    covered, end = first_walk("", None)
+    assert covered == []
+    stream = fills()
+    at = stream.begin(end, NOW + HOUR_NS, stream.overlap_ns)
+    told = stream.parse(answer(page(""), NOW + HOUR_NS), at)
+    assert (told.covered_from_ns, told.covered_until_ns) == (NOW, NOW + HOUR_NS)
+    # A row that appears late is older than that, and so is what is promised from then on.
+    late = "2026-01-05T11:55:00Z"
+    told = stream.parse(answer({"fills": [a_fill(1, late)], "cursor": ""}, NOW + HOUR_NS), at)
+    assert told.covered_from_ns == parse_ns(late)
 
 
 def test_a_round_begins_behind_the_last_and_looks_ahead_of_the_clock() -> None:

@@ -21,7 +21,7 @@ from fillbook.sources.coinbase_rows import FILLS, RowContext, drafts_of
 from fillbook.sources.faults import BrokenAnswerError
 from fillbook.sources.files.records import parse_object
 from fillbook.sources.rows import Row
-from fillbook.sources.source import RowError
+from fillbook.sources.source import Draft, RowError
 from fillbook.sources.stream import Answer, Ask, PulledPage, PulledRow
 
 # No fill of this venue is older.
@@ -48,9 +48,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     The chain being read covers [from_ns, end_ns); `after` is the venue's cursor in it ("": its
     first page), and `asked_ns` when that first page was asked for; `again` counts empty pages that
-    led back to it. Of orders: `open_ns` is when the oldest one was placed that was still open;
-    `looked_ns` is when all that are open were last read, in so many pages; `looking` says that this
-    round does, and counts its pages.
+    led back to it. `since_ns` is the oldest row that was ever shown, or when the first walk found
+    none: before it, the venue may keep nothing, and nothing is promised.
+
+    Of orders: `open_ns` is when the oldest one was placed that was still open; `looked_ns` is when
+    all that are open were last read, in so many pages; `looking` says that this round does, and
+    counts its pages.
     """
 
     from_ns: int
@@ -60,6 +63,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     asked_ns: int | None = None
     open_ns: int | None = None
     again: int = 0
+    since_ns: int | None = None
     looked_ns: int | None = None
     looked_pages: int = 0
     looking: int = 0
@@ -120,7 +124,8 @@ class HistoryStream:
         last = read_place(cursor)
         if is_first and last.asked_ns is not None and now_ns - last.asked_ns < _TAKEN_UP_NS:
             return cursor
-        return self._begun(last, now_ns, overlap_ns).text()
+        begun = self._begun(last, now_ns, overlap_ns)
+        return msgspec.structs.replace(begun, since_ns=last.since_ns).text()
 
     def ask(self, cursor: str, now_ns: int) -> Ask:
         """Return the read of the page behind the cursor."""
@@ -141,7 +146,7 @@ class HistoryStream:
         items, after = self._told(answer)
         pulled, cells = self._rows(items)
         self._look(cells)
-        place = self._noted(place, cells)
+        place = self._noted(_since(place, pulled), cells)
         asked_ns = answer.asked_ns if place.asked_ns is None else place.asked_ns
         if not after:
             return self._ended(place, pulled, asked_ns)
@@ -173,14 +178,18 @@ class HistoryStream:
             asked_ns=None,
             again=0,
         )
+        since_ns = place.since_ns
         if not more:
             following = self._over(following)
-        is_covered = known_ns > place.from_ns
+            if since_ns is None:
+                following = msgspec.structs.replace(following, since_ns=known_ns)
+        start_ns = known_ns if since_ns is None else max(place.from_ns, since_ns)
+        is_covered = known_ns > start_ns
         return PulledPage(
             rows=pulled,
             next_cursor=following.text(),
             more=more,
-            covered_from_ns=place.from_ns if is_covered else None,
+            covered_from_ns=start_ns if is_covered else None,
             covered_until_ns=known_ns if is_covered else None,
         )
 
@@ -220,6 +229,13 @@ class HistoryStream:
     def _over(self, place: Place) -> Place:
         """Return the last place of a round."""
         return place
+
+
+def _since(place: Place, rows: Iterable[PulledRow]) -> Place:
+    told = [d.fact.ts_ns for row in rows for d in row.drafts if isinstance(d, Draft)]
+    if place.since_ns is not None:
+        told.append(place.since_ns)
+    return msgspec.structs.replace(place, since_ns=min(told, default=None))
 
 
 class _Fills(msgspec.Struct):
