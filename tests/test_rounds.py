@@ -14,6 +14,7 @@ import msgspec
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
 from fillbook.monitor.rounds import AT_ONCE, FIRST_DEEP_NS, Rounds
 from fillbook.sources.stream import Answer, Ask
+from loopback import Reply
 from test_pager import NOW_MS, NOW_NS, Desk, many, run
 from toy_venue import MS, ByTime, ToyVenue, fill
 
@@ -195,7 +196,9 @@ def test_a_backfill_reads_only_what_could_explain_the_difference(tmp_path: Path)
             await watched.rounds.backfill(components, instrument, deep=deep)  # type: ignore[arg-type]
             assert watched.order[begun:] == read
         assert 1001 not in desk.tids(), "three days back is not read every time"
-        await watched.rounds.backfill(("fills",), "SOL", deep=True)
+        assert await watched.rounds.backfill(("fills",), "SOL", deep=True)
         assert 1001 in desk.tids()
+        desk.venue.before = lambda seen: Reply("down", status=503)
+        assert not await watched.rounds.backfill(("fills",), "SOL", deep=True)
 
     run(tmp_path, ToyVenue(rows(), page=50), body)

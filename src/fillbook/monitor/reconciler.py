@@ -20,7 +20,7 @@ from fillbook.analysis.reconciling import finding_of
 from fillbook.analysis.view import BookView
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import Component, Report
-from fillbook.ground.clock import HOUR_NS
+from fillbook.ground.clock import HOUR_NS, MINUTE_NS
 from fillbook.ledger.group import GroupLedger
 from fillbook.resolve.event import GroupKey
 
@@ -31,6 +31,7 @@ Place = tuple[str, str | None, str | None, str | None]
 """(check, instrument, position side, unit): what a difference is known by."""
 
 _DEEP_EVERY_NS = HOUR_NS
+_RETRY_NS = 5 * MINUTE_NS
 # Only coins have the name of a pair, where the book does not know them yet.
 _PAIR = "/"
 _COMPONENTS: Mapping[str, tuple[Component, ...]] = {
@@ -48,8 +49,8 @@ class Backfill(Protocol):
 
     async def __call__(
         self, components: Collection[Component], instrument: str | None, *, deep: bool
-    ) -> None:
-        """Return when they are pulled."""
+    ) -> bool:
+        """Return when they are pulled, and whether the venue answered for all of them."""
         ...
 
 
@@ -87,6 +88,7 @@ class Reconciler:
         self._agreed_ns: dict[GroupKey, int] = {}
         self._first_ns: dict[GroupKey, int] = {}
         self._lasting: dict[Place, Check] = {}
+        self._is_whole = True
         self.findings: tuple[Finding, ...] = ()
         """The differences that pulling again did not mend; may be read from any thread."""
 
@@ -117,10 +119,12 @@ class Reconciler:
                 groups = (await self._fresh()).groups_of.get((venue, account), {})
                 self._still(groups, key)
             elif self._is_time_for_deep(suspect):
-                await self._backfill(_COMPONENTS["position"], key.instrument, deep=True)
-                suspect.deep_ns = self._now_ns()
+                is_whole = await self._backfill(_COMPONENTS["position"], key.instrument, deep=True)
+                # What the venue did not answer proves nothing, and is asked again soon.
+                again_ns = 0 if is_whole else _DEEP_EVERY_NS - _RETRY_NS
+                suspect.deep_ns = self._now_ns() - again_ns
                 groups = (await self._fresh()).groups_of.get((venue, account), {})
-                if self._still(groups, key):
+                if self._still(groups, key) and is_whole:
                     self._last(key, groups.get(key), suspect)
 
     def _still(self, groups: Mapping[GroupKey, GroupLedger], key: GroupKey) -> bool:
@@ -160,15 +164,21 @@ class Reconciler:
         ]
         fresh = [check for check in fresh if _place(check) not in self._lasting]
         asked = {(_COMPONENTS[check.check], check.instrument) for check in fresh}
+        self._is_whole = True
         for components, instrument in sorted(asked, key=str):
-            await self._backfill(components, instrument, deep=True)
+            is_whole = await self._backfill(components, instrument, deep=True)
+            self._is_whole = self._is_whole and is_whole
         return bool(fresh)
 
     def settle(self, checks: Sequence[Check]) -> None:
-        """Take what still differs after that for lasting, and what agrees by now for resolved."""
+        """Take what still differs after that for lasting, and what agrees by now for resolved.
+
+        Where the venue did not answer, nothing is taken for lasting that was not before.
+        """
         told = {_place(check): check for check in checks if check.check in _COMPONENTS}
         for check in told.values():
-            if check.check != "position" and check.state == "differs":
+            is_told = self._is_whole or _place(check) in self._lasting
+            if is_told and check.check != "position" and check.state == "differs":
                 self._found(check)
         for place in list(self._lasting):
             known = told.get(place)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from fillbook.facts.model import Component
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
+from fillbook.sources.health import Pulled
 from fillbook.sources.pace import Pace
 from fillbook.sources.pager import Pager
 
@@ -83,15 +84,21 @@ class Rounds:
 
     async def backfill(
         self, components: Collection[Component], instrument: str | None, *, deep: bool
-    ) -> None:
-        """Pull the streams that tell these components of an instrument, now and here."""
+    ) -> bool:
+        """Pull the streams that tell these components of an instrument, now and here.
+
+        Returns whether the venue answered for all of them.
+        """
+        is_whole = True
         for pager in list(self.pagers.values()):
             stream = pager.stream
             told = not set(components).isdisjoint(stream.components)
             if told and (instrument is None or stream.instrument in (None, instrument)):
-                await self._pull(pager, deep=deep, background=deep)
+                brought = await self._pull(pager, deep=deep, background=deep)
+                is_whole = is_whole and brought.fault is None
+        return is_whole
 
-    async def _pull(self, pager: Pager, *, deep: bool, background: bool) -> None:
+    async def _pull(self, pager: Pager, *, deep: bool, background: bool) -> Pulled:
         name = pager.stream.name
         self._busy.add(name)
         try:
@@ -105,6 +112,7 @@ class Rounds:
             self._deep_ticks[name] = self._pace.ticks_ns() + again_ns
         if brought.new:
             self._pulled()
+        return brought
 
     def _next(self) -> Pager | None:
         """Return the stream that waits longest of those due, None where none is."""

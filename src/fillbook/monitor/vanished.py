@@ -28,7 +28,7 @@ from fillbook.sources.stream import JournalWriter, LiveAccount
 from fillbook.sources.streambook import batch_id_of
 
 Say = Callable[[str], None]
-Backfill = Callable[[str], Awaitable[None]]
+Backfill = Callable[[str], Awaitable[object]]
 """Pulls the fills of a product again, days back."""
 Fresh = Callable[[], Awaitable[BookView]]
 """Returns a view that has everything written so far."""
