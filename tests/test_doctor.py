@@ -223,12 +223,13 @@ def test_a_full_disk_is_told_before_it_is_full(book: Path, free: int, state: str
     assert "free" in check.what and "the book has" in check.what
 
 
-def live_rows(folder: Path, begun_ns: int, days: int, rows: int) -> int:
-    """Let a live stream bring so many rows a day; return the bytes of the book."""
+def live_rows(folder: Path, begun_ns: int, days: int, rows: int, first: int = 0) -> int:
+    """Let a live stream bring so many rows a day, and more at first; return the book's bytes."""
     with Journal.open(folder / "fillbook.db") as journal:
         journal.begin(opening("live:test:A:fills"), begun_ns)
         for day in range(days):
-            claims = [traded(begun_ns + day * DAY_NS + n) for n in range(rows)]
+            count = rows + (0 if day else first)
+            claims = [traded(begun_ns + day * DAY_NS + n) for n in range(count)]
             page = Page(batch_id="live:test:A:fills", claims=claims, cursor=str(day))
             journal.append(page, begun_ns + day * DAY_NS)
     return sum(path.stat().st_size for path in folder.glob("fillbook.db*"))
@@ -273,6 +274,14 @@ def test_growth_is_measured_and_says_how_long_the_disk_lasts(book: Path) -> None
     assert "a day with its marks" in check.what
     soon = one(asked(book, free=growth.bytes_per_day * 2), "disk", "fail")
     assert "room for 2 days" in soon.what
+
+
+def test_the_first_pull_of_months_is_no_growth(book: Path) -> None:
+    now_ns = time.time_ns()
+    live_rows(book, now_ns - 4 * DAY_NS, days=4, rows=100, first=3_000)
+    with Journal.open(book / "fillbook.db", readonly=True) as journal:
+        growth = journal.growth(now_ns)
+    assert (growth.live_rows, growth.span_ns) == (300, 3 * DAY_NS)
 
 
 def test_a_book_without_attached_accounts_does_not_grow_by_itself(book: Path) -> None:
