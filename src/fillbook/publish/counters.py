@@ -77,12 +77,12 @@ class Counters:
         for series in sorted(self._ledger.keys() | now.keys()):
             before, value = self._ledger.get(series), now.get(series, _NOTHING)
             revised = self._revised.setdefault(series, _NOTHING)
-            if before != value:
+            if before is None or not _is_same(before, value):
                 self._ledger[series], changed = value, True
-            if before is not None and before > value:
-                revised = self._revised[series] = revised + before - value
+                if before is not None and before > value:
+                    revised = self._revised[series] = revised + before - value
             name, labels = series
-            yield Sample(name, labels, value + revised)
+            yield Sample(name, labels, value + revised if revised else value)
             yield Sample(revised_name(name), labels, revised)
         if changed:
             self._keep()
@@ -121,3 +121,8 @@ class Counters:
             _log.warning("what the counters said cannot be kept: %s", fault)
             with contextlib.suppress(OSError):
                 beside.unlink()
+
+
+def _is_same(one: Fraction, other: Fraction) -> bool:
+    """Compare two fractions, which thousands of counters do at every scrape."""
+    return one.as_integer_ratio() == other.as_integer_ratio()
