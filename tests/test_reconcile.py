@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import binance_desk
+import coinbase_desk
 import hyperliquid_desk
 from fillbook.analysis.checked import Check, Reconciliation
 from fillbook.analysis.reconciling import finding_of, reconcile
@@ -36,9 +37,11 @@ from fillbook.journal.store import Journal
 from fillbook.journal.values import BatchOpen, Page
 from fillbook.marks.series import Mark, MarkStore
 from fillbook.monitor.snapshots import SnapshotBook
-from fillbook.sim.cast import HEDGE, SWING
+from fillbook.sim.cast import COINBASE_BOT, HEDGE, SWING
 from fillbook.sim.executions import SimFill
+from fillbook.sim.orders import SimOrder
 from fillbook.sim.venues.binance_rows import commission_row, fill_key, income_key
+from fillbook.sim.venues.coinbase_rows import entries_of, order_id_of
 from fillbook.sim.venues.hyperliquid_rows import fill_key as hyperliquid_key
 from fillbook.sources.writing import DirectWriter
 
@@ -183,6 +186,39 @@ def test_a_fill_hyperliquid_never_shows_breaks_the_chain_by_its_quantity(tmp_pat
             assert differing(watched.reconciled()) == {}
 
     hyperliquid_desk.desk_run(tmp_path, SWING, body, days_ns=DAY_NS)
+
+
+def test_coinbase_orders_count_their_fills_and_miss_the_lost_one(tmp_path: Path) -> None:
+    async def body(desk: coinbase_desk.Desk) -> None:
+        watched = Watched(desk, desk.marks)
+        await desk.attach()
+        await watched.look()
+        fills = list(watched.go_on())
+        while not (ended := _ended(desk.world.orders(COINBASE_BOT), fills)):
+            fills += watched.go_on()
+        lost = ended[0]
+        entries = entries_of(desk.world.plan, [lost], [])
+        desk.venue.pages.altered[f"fills:{COINBASE_BOT}:{entries[0].entry_id}"] = None
+        await watched.look()
+        desk.clock.step(30 * MINUTE_NS)
+        await desk.pull()
+        off = differing(watched.reconciled())
+        symbol, order_id = lost.market.symbol, order_id_of(lost.order_id)
+        size, count = off["filled size", symbol], off["fill count", symbol]
+        assert (size.ids, count.ids) == ((order_id,), (order_id,))
+        assert Decimal(size.difference or 0) == -lost.qty
+        assert (count.difference, count.unit) == ("-1", "fills")
+        desk.venue.pages.altered.clear()
+        await desk.pull(deep=True)
+        assert differing(watched.reconciled()) == {}
+
+    coinbase_desk.desk_run(tmp_path, COINBASE_BOT, body, days_ns=DAY_NS)
+
+
+def _ended(orders: Sequence[SimOrder], fills: Sequence[SimFill]) -> list[SimFill]:
+    """Return the fills of orders that have ended."""
+    done = {order.order_id for order in orders if not order.is_open}
+    return [fill for fill in fills if fill.order_id in done]
 
 
 # -- a book by hand --------------------------------------------------------------------------------
