@@ -376,36 +376,49 @@ def listed(said: str, reads: set[str]) -> str:
 # -- the desks -----------------------------------------------------------------------------------
 
 
-class Strict:
-    """A bot's own client: everything but the one read that a desk may ask fails the test."""
+# Every name by which a desk may reach for something of a bot's own clients; all of them read.
+REACHED = {
+    *("get_income_history", "get_position_risk", "get_positions", "position_risk"),
+    *("futures_position_information", "get_portfolio_breakdown"),
+}
 
-    def __init__(self, name: str, answer: object) -> None:
-        self._name = name
-        self._answer = answer
-        self.touched: set[str] = set()
+
+class Strict:
+    """A bot's own client: whatever is reached for that is no known read fails the test."""
+
+    def __init__(self, **answers: object) -> None:
+        self._answers = answers
+        self.called: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        self.touched.add(name)
-        assert name == self._name, f"a desk touches {name}"
+        assert name in REACHED, f"a desk reaches for {name}"
+        if name not in self._answers:
+            raise AttributeError(name)
 
         def read(**query: object) -> object:
-            return self._answer
+            self.called.add(name)
+            return self._answers[name]
 
         return read
 
 
-def test_the_desks_ask_a_bots_clients_for_their_one_read_only(tmp_path: Path) -> None:
-    rest = Strict("get_income_history", [])
+def test_the_desks_ask_a_bots_clients_for_their_reads_only(tmp_path: Path) -> None:
+    rest = Strict(get_income_history=[], get_position_risk=[])
+
+    async def loop(desk: PerformanceTelemetry) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(desk.telemetry_loop(), 2.0)
+
     with PerformanceTelemetry(rest, log_dir=tmp_path / "logs", clock=lambda: 40 * DAY_NS) as desk:
         asyncio.run(desk.fetch_costs_from_binance())
         asyncio.run(desk.get_income_history("COMMISSION"))
         desk.update_metrics()
         desk.run_daily_summary()
-    assert rest.touched == {"get_income_history"}
-    platform = Strict("get_portfolio_breakdown", {"positions": []})
-    monitor = TradeMonitor(platform, 0.05, 0.05)
-    monitor.start()
-    monitor.stop()
-    assert platform.touched <= {"get_portfolio_breakdown"}
+        asyncio.run(loop(desk))
+    assert "get_income_history" in rest.called
+    platform = Strict(get_portfolio_breakdown={"positions": []})
+    monitor = TradeMonitor(platform, 0.05, 0.05, folder=tmp_path / "trades")
+    assert monitor.poll()
+    assert platform.called == {"get_portfolio_breakdown"}
