@@ -177,6 +177,10 @@ class Desk:
         assert self.venue.limiter.turned_away == self.venue.public_limiter.turned_away == 0
         assert self.journal.verify(reparse) == []
 
+    def idle_ns(self) -> int:
+        """How long ago the last execution was."""
+        return self.world.now_ns - self.world.fills(self.who)[-1].ts_ms * MS
+
     def refused(self) -> int:
         """How many tokens the venue has not taken."""
         return sum(seen.status == 401 for seen in self.venue.seen)
