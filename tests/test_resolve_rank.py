@@ -148,8 +148,8 @@ def test_another_account_is_not_covered() -> None:
     assert sorted(keys(book)) == ["a", "c"]
 
 
-def test_a_row_printed_in_whole_seconds_is_covered_where_its_second_touches() -> None:
-    """The venue's first and last fill of a span stand inside the file's first and last second."""
+def test_a_second_that_one_source_prints_whole_is_told_by_one_source() -> None:
+    """The venue's promise begins and ends inside a second, that of the file does not."""
     whole = {"printed_ns": SECOND}
     book = remember(
         api(
@@ -167,8 +167,27 @@ def test_a_row_printed_in_whole_seconds_is_covered_where_its_second_touches() ->
         ),
     )
     resolved = resolve(book)
-    assert keys_of(resolved) == ["before", "a1", "a2", "after"]
+    assert keys_of(resolved) == ["before", "c1", "c2", "after"]
     assert codes(resolved) == []
+
+
+def test_what_the_venue_knows_just_outside_its_own_promise_counts_once() -> None:
+    """A page that begins in the middle of an instant promises only what comes after it."""
+    since = 10 * SECOND + 900 * MS
+    venue = api(
+        market(),
+        fill(since - MS, "buy", 1, key="a1"),
+        fill(12 * SECOND, "sell", 1, key="a2"),
+        covers=(covers(since=since, until=20 * SECOND),),
+    )
+    whole = {"printed_ns": SECOND}
+    file = csv(
+        fill(10 * SECOND, "buy", 1, key="c1", **whole),
+        fill(12 * SECOND, "sell", 1, key="c2", **whole),
+        covers=(covers(since=10 * SECOND, until=13 * SECOND),),
+    )
+    assert keys(remember(venue, file)) == ["c1", "a2"]
+    assert keys(remember(venue)) == ["a1", "a2"]
 
 
 def test_a_row_before_the_covered_second_is_not() -> None:

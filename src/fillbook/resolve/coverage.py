@@ -41,7 +41,12 @@ def closes_the_rest(fact: object) -> bool:
 
 
 class PlaceCoverage:
-    """The promises about one component of one account."""
+    """The promises about one component of one account.
+
+    `grain_ns` is the coarsest print among the claims there: a second that one source prints as a
+    whole is never shared by two, or what happened at the edge of a promise would count twice, or
+    not at all.
+    """
 
     def __init__(self, spans: dict[tuple[SourceRank, str | None], list[Interval]]) -> None:
         merged = {place: united(intervals) for place, intervals in spans.items()}
@@ -49,15 +54,28 @@ class PlaceCoverage:
         names = {source.source for source, _ in spans}
         self.sole = names.pop() if len(names) == 1 else None
         """The only source that promises anything here, None where there are several."""
+        self.grain_ns = 1
 
     def covering(self, instrument: str | None, start_ns: int, until_ns: int) -> list[SourceRank]:
-        """List the sources whose promise touches [start, until), strongest first, each once."""
+        """List the sources that cover [start, until), strongest first, each once.
+
+        Those that promise all of the grains it lies in; where nobody does, those that touch it.
+        """
+        grain_ns = self.grain_ns
+        whole = start_ns - start_ns % grain_ns, until_ns + -until_ns % grain_ns
+        return self._of(instrument, *whole, _holds) or self._of(
+            instrument, start_ns, until_ns, _meets
+        )
+
+    def _of(
+        self, instrument: str | None, start_ns: int, until_ns: int, do: Callable[..., bool]
+    ) -> list[SourceRank]:
         found: dict[str, SourceRank] = {}
         for (source, named), intervals in self._spans:
             if (
                 source.source not in found
                 and (named is None or named == instrument)
-                and _meets(intervals, start_ns, until_ns)
+                and do(intervals, start_ns, until_ns)
             ):
                 found[source.source] = source
         return list(found.values())
@@ -79,6 +97,17 @@ class CoverageMap:
         self.is_contested = any(place.sole is None for place in self._places.values())
         """Whether several sources promise the same component of some account."""
         self._name_of = name_of
+
+    def measure(self, claims: Iterable[Claimed]) -> None:
+        """Learn how coarsely the claims of contested places are printed."""
+        if not self.is_contested:
+            return
+        for claim in claims:
+            fact = claim.fact
+            assert isinstance(fact, Moved)
+            place = self.place_of(fact)
+            if place is not None and place.sole is None and fact.printed_ns > place.grain_ns:
+                place.grain_ns = fact.printed_ns
 
     def place_of(self, fact: Moved) -> PlaceCoverage | None:
         """Return the promises about a fact's account and component, None without any."""
@@ -114,6 +143,7 @@ def split_evidence(
     A claim counts where the strongest source that covers it asserts it, or where none covers it.
     An unfinished import promises nothing yet, so it does not count beside a source that does.
     """
+    coverage.measure(claims)
     folded: list[Claimed] = []
     evidence: list[Claimed] = []
     settled_place: PlaceCoverage | None = None
@@ -192,6 +222,11 @@ def _listing_order(listed: SourceCoverage) -> tuple[str, str, str, int, str, str
     part = listed.coverage
     place = (listed.venue, listed.account, part.component, part.from_ns)
     return (*place, listed.source, part.instrument or "", part.until_ns, listed.rank)
+
+
+def _holds(intervals: list[Interval], start: int, end: int) -> bool:
+    place = bisect_right(intervals, (start, 1 << 80)) - 1
+    return place >= 0 and intervals[place][1] >= end
 
 
 def _meets(intervals: list[Interval], start: int, end: int) -> bool:
