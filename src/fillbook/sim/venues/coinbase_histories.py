@@ -136,10 +136,15 @@ class Histories:
         ]
         fills = self._fills_by_order(account)
         told = {order.order_id: self._order_row(order, fills) for order in kept}
+        # The venue's own orders are in no list that does not ask for them.
+        placed_by = call.every("order_placement_source") or ["RETAIL_ADVANCED"]
         found = [
             order
             for order in kept
-            if all(_is_asked(call, name, get(told[order.order_id])) for name, get in wanted.items())
+            if told[order.order_id]["order_placement_source"] in placed_by
+            and all(
+                _is_asked(call, name, get(told[order.order_id])) for name, get in wanted.items()
+            )
         ]
         shelf: Shelf[SimOrder] = Shelf(
             f"orders:{account}", lambda o: str(o.order_id), lambda o: o.placed_ms
