@@ -138,7 +138,7 @@ class Nursery:
             self.kill()
         assert self._program.stdin is not None and self._program.stdout is not None
         self._program.stdin.close()
-        self._program.wait(10)
+        self._program.wait(60)
         self._program.stdout.close()
 
     _is_living = False

@@ -44,14 +44,14 @@ def between(view: BookView, since_ns: int, until_ns: int) -> list[DailyRecord]:
 
 
 def _spanning(view: BookView, day: str, start_ns: int, until_ns: int) -> list[DailyRecord]:
-    whole = parts_of(view, Query())
-    places = sorted({(part.group.columns.key.account, part.currency) for part in whole})
-    records = []
-    for account, currency in places:
-        query = Query(since_ns=start_ns, until_ns=until_ns, accounts=(account,))
-        parts = [part for part in parts_of(view, query) if part.currency == currency]
-        records.append(_record(view, day, account, currency, query, parts))
-    return records
+    window = Query(since_ns=start_ns, until_ns=until_ns)
+    places: dict[tuple[str, str], list[Part]] = {}
+    for part in parts_of(view, window):
+        places.setdefault((part.group.columns.key.account, part.currency), []).append(part)
+    return [
+        _record(view, day, account, currency, window, parts)
+        for (account, currency), parts in sorted(places.items())
+    ]
 
 
 def _record(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +46,7 @@ class TradeTable:
     def __len__(self) -> int:
         return len(self.number)
 
-    @property
+    @cached_property
     def net(self) -> Wide:
         """Return gross - fees + funding per trade."""
         return add_arrays(add_arrays(self.gross, negated(self.fees)), self.funding)
@@ -134,9 +135,11 @@ def _table(
     until_ns: int,
     chosen: Callable[[Part], I64],
 ) -> TradeTable:
+    numbers = [chosen(part) for part in parts]
+    # Thousands of books have none in most windows; one piece there must be, for its columns.
+    places = [place for place, found in enumerate(numbers) if len(found)] or [0]
     pieces = [
-        _piece(place, part.group, chosen(part), valuer, until_ns)
-        for place, part in enumerate(parts)
+        _piece(place, parts[place].group, numbers[place], valuer, until_ns) for place in places
     ]
     columns = [np.concatenate(column) for column in zip(*pieces, strict=True)]
     table = TradeTable(currency, [part.group for part in parts], *columns)
