@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Collection
 from decimal import Decimal
+
+import pytest
 
 from fillbook.analysis.checked import Check
 from fillbook.analysis.valuation import Valuer
@@ -12,6 +15,7 @@ from fillbook.analysis.view import BookView
 from fillbook.facts.model import Claim, Component, Report
 from fillbook.ground.settings import Settings
 from fillbook.ledger.ledger import fold_claims
+from fillbook.monitor.comparing import apart
 from fillbook.monitor.reconciler import Reconciler, Statement
 from strategies import ACCOUNT, HOUR, SECOND, T0, VENUE, Import, fill, market, remember
 
@@ -163,6 +167,33 @@ def test_a_statement_that_was_wrong_once_is_forgotten() -> None:
         assert account.pulls == [("BTC", False)]
 
     live(body)
+
+
+def test_stopping_waits_for_no_check_of_the_whole_book() -> None:
+    begun, never = threading.Event(), threading.Event()
+
+    def long() -> None:
+        begun.set()
+        never.wait()
+
+    async def stopped() -> None:
+        task = asyncio.create_task(apart(long))
+        await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+    asyncio.run(stopped())  # would never end if somebody waited for the thread
+    never.set()
+
+
+def test_what_a_check_of_the_whole_book_raises_reaches_whoever_asked() -> None:
+    async def asked() -> None:
+        assert await apart(lambda: 7) == 7
+        with pytest.raises(ZeroDivisionError):
+            await apart(lambda: 1 // 0)
+
+    asyncio.run(asked())
 
 
 def check(state: str, amount: str = "0.5") -> Check:

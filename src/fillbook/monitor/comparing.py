@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from fillbook.analysis.checked import Check
 from fillbook.analysis.view import BookView
@@ -14,6 +16,8 @@ from fillbook.ground.errors import BookError
 from fillbook.monitor.fullcheck import FullCheck
 from fillbook.monitor.reconciler import Fresh
 from fillbook.sources.pace import Pace
+
+Result = TypeVar("Result")
 
 EVERY_NS = HOUR_NS
 _LOOK_NS = 2 * SECOND_NS
@@ -69,10 +73,33 @@ class Comparing:
     async def compare(self) -> None:
         """Make every check; what differs for the first time is looked for before it is told."""
         view = await self._fresh()
-        rows = (await asyncio.to_thread(self._full.run, view)).rows
+        rows = (await apart(lambda: self._full.run(view))).rows
         looked = await asyncio.gather(*(each.look_back(rows) for each in self._accounts()))
         if any(looked):
             view = await self._fresh()
-            rows = (await asyncio.to_thread(self._full.run, view)).rows
+            rows = (await apart(lambda: self._full.run(view))).rows
         for account in self._accounts():
             account.settle(rows, view)
+
+
+async def apart(work: Callable[[], Result]) -> Result:
+    """Do long work that only reads in a thread that nobody waits for when the monitor stops."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Result] = loop.create_future()
+
+    def tell(deliver: Callable[[], None]) -> None:
+        # Whoever asked may be gone, and the loop with it.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: None if done.done() else deliver())
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as fault:  # handed to whoever asked, whatever it is
+            raised = fault
+            tell(lambda: done.set_exception(raised))
+        else:
+            tell(lambda: done.set_result(result))
+
+    threading.Thread(target=run, name="reconcile", daemon=True).start()
+    return await done
