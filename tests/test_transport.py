@@ -222,6 +222,29 @@ def test_every_way_to_fail_is_one_typed_fault(reply: Reply, kind: type[SourceErr
     assert len(tries) == (QUICK.tries if kind.retriable else 1)
 
 
+@pytest.mark.parametrize(("away_ns", "kind"), [(0, KeyRefusedError), (3600 * SECOND_NS, None)])
+def test_a_signature_that_a_machine_slept_over_is_made_anew(
+    away_ns: int, kind: type[SourceError] | None
+) -> None:
+    """A venue may refuse an old signature like a key that is gone; only sleep tells them apart."""
+    pace = TestPace()
+    signer = Planted(Signed(query=ORDERS.query))
+    replies = iter([Reply(status=401), Reply(GOOD)])
+
+    def script(request: Seen) -> Reply:
+        pace.elapsed_ns += away_ns
+        return next(replies)
+
+    def read() -> str:
+        return read_once(script, ORDERS, pace=pace, venue="binance", signer=signer).text
+
+    if kind is None:
+        assert read() == GOOD
+        return
+    with pytest.raises(kind):
+        read()
+
+
 @pytest.mark.parametrize("gzipped", [False, True])
 def test_an_answer_after_a_broken_one_is_taken_whole(gzipped: bool) -> None:
     replies = iter([Reply(GOOD, reset=True), Reply(GOOD, cut_at=9), Reply(GOOD, gzipped=gzipped)])
