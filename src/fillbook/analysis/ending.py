@@ -76,7 +76,11 @@ class Endings:
 
     def _find(self, orders: Sequence[OrderUpdate]) -> None:
         """Collect the updates of the wanted orders, and what bots say under the same client id."""
+        # Of all orders of a book few closed one of these trades: most are passed by at one look.
+        wanted = {order_id for _, _, order_id in self._orders}
         for order in orders:
+            if order.order_id not in wanted:
+                continue
             known = self._orders.get((order.venue, order.account, order.order_id or ""))
             if known is not None:
                 known.append(order)
@@ -85,9 +89,10 @@ class Endings:
         if not self._by_client:
             return
         for order in orders:
-            named = (order.venue, order.account, order.client_order_id or "")
-            if not order.order_id and named in self._by_client:
-                self._by_client[named].append(order)
+            if not order.order_id:
+                named = (order.venue, order.account, order.client_order_id or "")
+                if named in self._by_client:
+                    self._by_client[named].append(order)
 
     def of(self, group: GroupLedger, row: int, path: PathEnd) -> Ending:
         """Say how the trade ended that one row of a group closed."""
