@@ -145,6 +145,9 @@ def test_an_order_that_names_both_ids_lends_its_fill_the_bots_own() -> None:
         elsewhere,
         order(client_order_id="mm-9", strategy="trend", instrument="ETH", at=1),
     ) == ["-"]
+    unnamed = (market("ETH"), buy(client_order_id=None, order_id="7"), elsewhere)
+    assert books(*unnamed, rules=RULES) == ["by-instrument"]
+    assert books(*unnamed, assign("late", client_order_id="mm-9")) == ["-"]
 
 
 def test_a_later_assignment_of_the_same_order_holds() -> None:

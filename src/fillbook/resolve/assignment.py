@@ -38,7 +38,7 @@ class Assigner:
         self._assigned: dict[Place, str] = {}
         self._ordered: dict[Place, list[OrderUpdate]] = {}
         self._decided: dict[Place, list[Decision]] = {}
-        self._own_ids: dict[Place, list[str]] = {}
+        self._own_ids: dict[Place, dict[tuple[str, str], OrderUpdate]] = {}
         for claim in _in_time_order(assignments):
             said = claim.fact
             assert isinstance(said, Assignment)
@@ -60,9 +60,8 @@ class Assigner:
         self._silent = not (self._assigned or self._ordered or self._decided or rules)
 
     def _named(self, order: OrderUpdate, order_id: str, own_id: str) -> None:
-        known = self._own_ids.setdefault((order.venue, order.account, "order_id", order_id), [])
-        if own_id not in known:
-            known.append(own_id)
+        known = self._own_ids.setdefault((order.venue, order.account, "order_id", order_id), {})
+        known.setdefault((own_id, order.instrument), order)
 
     def _places_of(self, fill: Fill) -> Iterator[Place]:
         """Yield every id a fill is known by, the narrowest first."""
@@ -72,7 +71,9 @@ class Assigner:
                 yield fill.venue, fill.account, "client_order_id", own_id
 
     def _clients_of(self, fill: Fill) -> Sequence[str]:
-        return self._own_ids.get((fill.venue, fill.account, "order_id", fill.order_id or ""), ())
+        known = self._own_ids.get((fill.venue, fill.account, "order_id", fill.order_id or ""), {})
+        named = (own_id for (own_id, _), order in known.items() if self._same_market(fill, order))
+        return list(dict.fromkeys(named))
 
     def decision_of(self, fill: Fill) -> Decision | None:
         """Return the decision that a fill carries out, by fill, order, client or decision id,
