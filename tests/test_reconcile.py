@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -450,6 +451,22 @@ def test_orders_that_have_ended_are_compared_with_their_fills(tmp_path: Path) ->
     assert (count.ids, count.difference, count.unit) == (("o2",), "-1", "fills")
 
 
+def test_a_window_takes_no_fills_from_an_order_first_heard_of_inside(tmp_path: Path) -> None:
+    """Some sources tell only how an order ended; what it filled before is part of it."""
+    told = {"venue": VENUE, "account": ACCOUNT, "instrument": "BTCUSDT", "status": "filled"}
+    facts = [
+        fill(0, "buy", "2", "100", order_id="o1"),
+        fill(2 * MINUTE_NS, "buy", "1", "100", order_id="o1"),
+        OrderUpdate(ts_ns=T0 + 2 * MINUTE_NS, order_id="o1", filled_qty=Decimal(3), **told),  # type: ignore[arg-type]
+        *complete(HOURS),
+    ]
+    with Journal.open(book_of(tmp_path, facts)) as journal:
+        view, stated = load(journal, None, Settings()), Stated(journal.claims())
+        for since_ns in (None, T0 + MINUTE_NS):
+            (size,) = checks(reconcile(view, stated, Query(since_ns=since_ns)), "filled size")
+            assert (size.state, size.n, size.ours) == ("agrees", 1, "3")
+
+
 MARKS = [
     Mark(VENUE, "BTCUSDT", T0 + at * HOUR_NS, Decimal(px), "mark", "test")
     for at, px in ((1, "100"), (5, "120"), (9, "90"))
@@ -502,6 +519,21 @@ def test_a_balance_of_zero_changes_no_figure_of_money(tmp_path: Path) -> None:
     assert "between 2026-01-01T05:00:00Z and 2026-01-01T09:00:00Z" in check.next_step
     found = finding_of(check)
     assert found is not None and (found.severity, found.touches) == ("warning", ())
+
+
+def test_years_of_statements_cost_no_comparison_of_each_with_each(tmp_path: Path) -> None:
+    """Worth is stated with every poll; without complete transfers no two can be compared."""
+    facts = [
+        fill(0, "buy", "1", "100"),
+        *(worth(at * SECOND_NS, str(1000 + at)) for at in range(20_000)),
+        *complete(HOURS, "fills", "funding", "charges"),
+    ]
+    with Journal.open(book_of(tmp_path, facts)) as journal:
+        view, stated = load(journal, None, Settings()), Stated(journal.claims())
+        begun_ns = time.process_time_ns()
+        (check,) = checks(reconcile(view, stated, Query()), "equity")
+        assert time.process_time_ns() - begun_ns < 20 * SECOND_NS
+    assert (check.state, check.n) == ("not checked", 20_000)
 
 
 def run(*arguments: str) -> tuple[int, str]:

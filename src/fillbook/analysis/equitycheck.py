@@ -6,6 +6,7 @@ realised and unrealised PnL, funding, fees, charges and transfers in the same cu
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ import msgspec
 
 from fillbook.analysis.checked import Check, NearFill
 from fillbook.analysis.explain import totals_of
-from fillbook.analysis.nearby import MOST_FILLS, SETTLE_NS, covered, fill_rows, holds, near_fills
+from fillbook.analysis.nearby import MOST_FILLS, SETTLE_NS, covered, fill_rows, near_fills, shared
 from fillbook.analysis.stated import Account, Stated
 from fillbook.analysis.valuation import position_value
 from fillbook.analysis.view import BookView, Part
@@ -128,16 +129,13 @@ def _complete(
 ) -> tuple[Report | None, Report | None]:
     """Return the first and the last statement between which everything is complete."""
     key = GroupKey(*account, "")
-    intervals = [covered(view.ledger.coverage, key, each) for each in _COMPONENTS]
-    fills = _fills_covered(view, account)
-    for last in reversed(reports[1:]):
-        for first in reports:
-            if first is last:
-                break
-            stop_ns = last.ts_ns + SETTLE_NS
-            others = all(holds(each, first.ts_ns, stop_ns) for each in intervals[1:])
-            if others and all(holds(each, first.ts_ns, stop_ns) for each in fills):
-                return first, last
+    others = [covered(view.ledger.coverage, key, each) for each in _COMPONENTS[1:]]
+    told_ns = [each.ts_ns for each in reports]
+    for start_ns, stop_ns in reversed(shared([*others, *_fills_covered(view, account)])):
+        first = bisect_left(told_ns, start_ns)
+        last = bisect_right(told_ns, stop_ns - SETTLE_NS) - 1
+        if first < last:
+            return reports[first], reports[last]
     return None, None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,31 @@ def covered(
 def holds(intervals: Sequence[Interval], since_ns: int, until_ns: int) -> bool:
     """Say whether one of the intervals holds all of [since, until)."""
     return any(start <= since_ns and until_ns <= stop for start, stop in intervals)
+
+
+def shared(histories: Iterable[Sequence[Interval]]) -> list[Interval]:
+    """Return the stretches that every history holds; each is in order and united.
+
+    >>> shared([[(0, 10), (20, 30)], [(5, 25)]])
+    [(5, 10), (20, 25)]
+    """
+    first, *others = histories
+    both = list(first)
+    for other in others:
+        both = list(_shared_by(both, other))
+    return both
+
+
+def _shared_by(some: Sequence[Interval], others: Sequence[Interval]) -> Iterator[Interval]:
+    here = there = 0
+    while here < len(some) and there < len(others):
+        (start, stop), (since, until) = some[here], others[there]
+        if max(start, since) < min(stop, until):
+            yield max(start, since), min(stop, until)
+        if stop < until:
+            here += 1
+        else:
+            there += 1
 
 
 def unit_of(group: GroupLedger) -> str:

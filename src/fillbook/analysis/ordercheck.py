@@ -84,7 +84,7 @@ def check_orders(
     is left out: it goes on telling what it told before.
     """
     told = _orders(ledger.orders, stated)
-    rows = _rows_by_order(groups, told, since_ns)
+    rows = _rows_by_order(groups, told)
     checks = []
     for account in accounts:
         mine = {
@@ -125,7 +125,6 @@ def _size(update: OrderUpdate) -> Decimal:
 def _rows_by_order(
     groups: Mapping[GroupKey, GroupLedger],
     told: Mapping[tuple[str, str, str], Mapping[str, _Order]],
-    since_ns: int,
 ) -> dict[tuple[str, str, str, str], list[tuple[GroupLedger, int]]]:
     """Return the fills of every order that says something, by its place."""
     found: dict[tuple[str, str, str, str], list[tuple[GroupLedger, int]]] = defaultdict(list)
@@ -133,7 +132,7 @@ def _rows_by_order(
         orders = told.get((key.venue, key.account, key.instrument))
         if orders:
             named = group.columns.order_id
-            for row in fill_rows(group, since_ns, _END_NS).tolist():
+            for row in fill_rows(group, 0, _END_NS).tolist():
                 order_id = named[row]
                 if order_id in orders:
                     found[key.venue, key.account, key.instrument, order_id].append((group, row))
