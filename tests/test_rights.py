@@ -19,6 +19,7 @@ from fillbook.ground.errors import ConfigError
 from fillbook.ground.live_settings import AttachSettings
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
+from fillbook.journal.values import BatchOpen, Page
 from fillbook.monitor.keywatch import KeyWatch
 from fillbook.sources.attach import Tools, attach, check_rights, open_account, pull_all
 from fillbook.sources.budget import Budget, Limit
@@ -28,6 +29,7 @@ from fillbook.sources.stream import AttachEstimate, KeyRights
 from fillbook.sources.transport import Transport
 from fillbook.sources.writing import DirectWriter
 from loopback import Loopback, TestPace
+from strategies import fill
 from toy_venue import ACCOUNT, ToyAccount, ToyVenue
 
 BINANCE = {
@@ -330,3 +332,17 @@ def test_accounts_behind_one_address_share_one_budget_and_the_smallest_share() -
     assert tools.budget("binance", limit, Decimal("0.05")) is first
     assert first.allowance == 50
     assert tools.budget("binance", limit, Decimal("0.5"), scope="key 2") is not first
+
+
+def test_an_exception_is_not_known_before_it_was_accepted(tmp_path: Path) -> None:
+    ours = {"venue": "binance", "account": ACCOUNT, "source": "s", "rank": 3, "fingerprint": ""}
+    with Journal.create(tmp_path / "book.db") as journal:
+        for number, labels in enumerate(((), (TRADING_KEY,)), 1):
+            name = f"live:{number}"
+            journal.begin(BatchOpen(batch_id=name, name=name, labels=labels, **ours), 0)  # type: ignore[arg-type]
+            journal.append(Page(batch_id=name, claims=[fill(number, "buy", 1)], cursor=""), 0)
+        told = [
+            [found.code for found in load(journal, None, Settings(), as_of=seq).findings]
+            for seq in (0, 1, 2)
+        ]
+    assert [codes.count("key-can-trade") for codes in told] == [0, 1, 1]

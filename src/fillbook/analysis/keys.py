@@ -22,9 +22,10 @@ NEXT_STEP = (
 )
 
 
-def book_findings(journal: Journal) -> list[Finding]:
-    """Return what a book says of itself: what opening it found, and every accepted exception."""
-    return [*journal.findings, *key_findings(journal.labelled(TRADING_KEY))]
+def book_findings(journal: Journal, as_of: int | None = None) -> list[Finding]:
+    """Return what a book says of itself: what opening it found, and every exception that was
+    accepted by `as_of`."""
+    return [*journal.findings, *key_findings(journal.labelled(TRADING_KEY, as_of))]
 
 
 def key_findings(opened: Iterable[Labelled]) -> list[Finding]:

@@ -90,7 +90,7 @@ def load(
         return ledger
 
     valuer = Valuer(marks, settings.marks.max_age_ns)
-    found = book_findings(journal)
+    found = book_findings(journal, as_of)
     state = (key, marks.version() if marks is not None else "", settings, found)
     return BookView(
         fold,
