@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -102,6 +103,7 @@ class LiveBook:
             self._news.wait()
             self._news.clear()
             is_last = self._stop.is_set()
+            begun_s = time.monotonic()
             try:
                 self._look(journal, marks)
                 self.problem = None
@@ -110,7 +112,8 @@ class LiveBook:
             except Exception as fault:  # recording goes on; it is told, and tried again
                 self._stumble(fault)
             self._first.set()
-            self._stop.wait(self._every_s)
+            # A large book is looked at less often: half of the time is left to everybody else.
+            self._stop.wait(max(self._every_s, time.monotonic() - begun_s))
 
     def _look(self, journal: Journal, marks: MarkStore) -> None:
         ledger = self._following.refresh(journal)
