@@ -83,7 +83,8 @@ def test_a_monitor_attaches_tells_trades_and_stops(
 
         told = monitor.heard("📊 Trade completed:")
         assert re.fullmatch(
-            r"📊 Trade completed: \w+_(LONG|SHORT) \| PnL: -?\$[\d,]+\.\d\d", told[0]
+            r"📊 Trade completed: \w+_(LONG|SHORT) \| PnL: -?\$[\d,]+\.\d\d( \| Exit: \w+)?",
+            told[0],
         )
         closed = rows_of(tmp_path, "trades", "--limit", "0")
         made = {f"PnL: {dollars(row['net'])}" for row in closed if row["net"]}
