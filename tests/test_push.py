@@ -305,6 +305,22 @@ def test_a_followed_file_reaches_the_book(tmp_path: Path, journal: Journal) -> N
     assert [(one.file, one.reason) for one in refused] == [("bot.ndjson", "is not a line of JSON")]
 
 
+def test_many_lines_hold_up_nobody_who_waits(journal: Journal) -> None:
+    body = b"".join(line(ORDER, client_order_id=f"mm-{n}") for n in range(3000))
+
+    async def turns() -> int:
+        """Count how often somebody else has a turn while lines are read."""
+        reading = asyncio.create_task(Intake(DirectWriter(journal)).read(body))
+        count = 0
+        while not reading.done():
+            await asyncio.sleep(0.001)
+            count += 1
+        assert len(reading.result().claims) == 3000
+        return count
+
+    assert asyncio.run(turns()) > 5
+
+
 def test_the_example_in_the_documentation_is_taken() -> None:
     page = (Path(__file__).parent.parent / "docs" / "bots.md").read_text(encoding="utf-8")
     blocks = page.split("```jsonl\n")[1:]

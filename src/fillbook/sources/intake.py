@@ -10,8 +10,9 @@ import msgspec
 
 from fillbook.facts.model import Claim
 from fillbook.journal.values import BatchOpen, Page
+from fillbook.sources.beside import LONG_TEXT, beside
 from fillbook.sources.pace import Pace
-from fillbook.sources.push import RANK_PUSH, SOURCE, Accepted, Place, accept, context_of
+from fillbook.sources.push import FILE, RANK_PUSH, SOURCE, Accepted, Place, accept, context_of
 from fillbook.sources.source import Rejected
 from fillbook.sources.stream import JournalWriter
 
@@ -49,7 +50,7 @@ class Intake:
 
     async def take(self, body: bytes) -> Taken:
         """Take lines of JSON as they are posted."""
-        return await self.keep(accept(body, labels=self._labels()))
+        return await self.keep(await self.read(body))
 
     async def keep(self, told: Accepted) -> Taken:
         """Write what was accepted; whose account it is decides the batch."""
@@ -67,9 +68,12 @@ class Intake:
             self._pulled()
         return Taken(len(told.claims), new, len(told.rejected), told.rejected[:_MOST_TOLD])
 
-    def read(self, body: bytes, file: str) -> Accepted:
-        """Read lines of a file without writing them."""
-        return accept(body, labels=self._labels(), file=file)
+    async def read(self, body: bytes, file: str = FILE) -> Accepted:
+        """Read lines without writing them; many lines hold nobody else up."""
+        labels = self._labels()
+        return await beside(
+            lambda: accept(body, labels=labels, file=file), is_long=len(body) > LONG_TEXT
+        )
 
     async def _batch(self, venue: str, account: str) -> str:
         batch_id = f"{SOURCE}:{venue}:{account}"
@@ -145,6 +149,6 @@ async def follow(
         if not body:
             await pace.rest(LOOK_NS)
             continue
-        taken = await intake.keep(intake.read(body, path.name))
+        taken = await intake.keep(await intake.read(body, path.name))
         for rejected in taken.rejected:
             refused(rejected)
