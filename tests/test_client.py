@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import subprocess
@@ -304,6 +305,25 @@ def test_a_file_that_is_written_is_not_sent_by_another(tmp_path: Path) -> None:
     (file,) = Spool(tmp_path).waiting()
     file.done()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_taken_before_it_is_locked_costs_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def late(file: Any, how: int) -> None:
+        if how == fcntl.LOCK_EX:
+            monkeypatch.setattr(fcntl, "flock", lock)
+            for found in Spool(tmp_path).waiting():
+                found.done()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    writer = Spool(tmp_path)
+    assert writer.add([b"mine"]) == 1
+    writer.seal()
+    assert lines_in(tmp_path) == [b"mine"]
 
 
 def test_a_spool_is_bounded_and_says_what_found_no_room(tmp_path: Path) -> None:

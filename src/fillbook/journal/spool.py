@@ -78,8 +78,11 @@ class Spool:
             with contextlib.suppress(FileExistsError):
                 file = path.open("xb")
                 fcntl.flock(file, fcntl.LOCK_EX)
-                self._file = file
-                return file
+                # Whoever found it empty and unlocked meanwhile has removed it.
+                if path.exists():
+                    self._file = file
+                    return file
+                file.close()
 
     def _next(self) -> str:
         """Name a file so that names sort as files were begun; programs do not meet."""
