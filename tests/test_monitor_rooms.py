@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -24,6 +25,7 @@ from fillbook.ground.errors import ConfigError, InputError, UsageError
 from fillbook.ground.live_settings import AttachSettings, MonitorSettings
 from fillbook.ground.settings import Settings
 from fillbook.monitor.app import MOST_BODY, Doors, make_app
+from fillbook.monitor.livebook import LiveBook
 from fillbook.monitor.logs import LOG_NAME, close_log, open_log
 from fillbook.monitor.pidfile import PidFile, holder_of, stop_holder
 from fillbook.monitor.service import Monitor
@@ -192,6 +194,33 @@ def test_one_that_does_not_stop_is_ended_by_force(tmp_path: Path) -> None:
         program.wait(5)
         if program.stdout:
             program.stdout.close()
+
+
+def test_stopping_waits_for_no_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
+    monkeypatch.setattr(LiveBook, "_look", lambda *_: is_over.wait(30))
+    nowhere = {"api": "http://127.0.0.1:9", "ws": "ws://127.0.0.1:9"}
+    attach = AttachSettings(venue="hyperliquid", address=SWING, urls=nowhere)
+    settings = Settings(attach=(attach,), monitor=MonitorSettings(port=0))
+    path = tmp_path / "book.db"
+
+    async def whole() -> float:
+        stop = asyncio.Event()
+        with PidFile(tmp_path / "pid", path) as pid_file:
+            monitor = Monitor(path, settings, tmp_path, lambda _: None)
+            running = asyncio.create_task(monitor.run(stop, pid_file))
+            await asyncio.sleep(0.5)
+            asked_s = time.monotonic()
+            stop.set()
+            await running
+        return asked_s
+
+    try:
+        # The loop closes only when its threads have ended.
+        asked_s = asyncio.run(whole())
+        assert time.monotonic() - asked_s < 9.5
+    finally:
+        is_over.set()
 
 
 def test_the_push_token_comes_from_a_private_file_or_the_environment(tmp_path: Path) -> None:

@@ -101,5 +101,5 @@ async def apart(work: Callable[[], Result]) -> Result:
         else:
             tell(lambda: done.set_result(result))
 
-    threading.Thread(target=run, name="reconcile", daemon=True).start()
+    threading.Thread(target=run, name="apart", daemon=True).start()
     return await done

@@ -25,7 +25,7 @@ from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.marks.series import marks_path
 from fillbook.monitor.app import Doors, Metrics, make_app
-from fillbook.monitor.comparing import Comparing
+from fillbook.monitor.comparing import Comparing, apart
 from fillbook.monitor.fullcheck import FullCheck
 from fillbook.monitor.health import reasons_of
 from fillbook.monitor.journaling import JournalThread
@@ -161,7 +161,7 @@ class Monitor:
 
     async def _keep(self, nth: int) -> None:
         """Keep one account attached; a fault of the program is logged and tried again."""
-        await asyncio.to_thread(self._live.wait, 60.0)
+        await apart(lambda: self._live.wait(60.0))
         while True:
             try:
                 await self._accounts[nth].run()
