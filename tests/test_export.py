@@ -347,6 +347,19 @@ def test_nothing_is_overwritten_unasked_and_force_replaces_only_an_export(tmp_pa
     assert [p.name for p in mine.iterdir()] == ["thesis.txt"]
 
 
+def test_the_empty_folder_one_stands_in_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = tmp_path / "a.db"
+    Journal.create(book).close()
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.chdir(out)
+    exported(book, Path(), names=USUAL)
+    assert [path.name for path in out.iterdir()] == ["export.json"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] == ".") == []
+
+
 def test_a_disk_that_fills_up_leaves_the_old_export_whole(tmp_path: Path) -> None:
     book = book_of(tmp_path) / "fillbook.db"
     out = tmp_path / "out"

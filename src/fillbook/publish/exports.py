@@ -75,7 +75,8 @@ def write_export(
     InputError when something is there already, unless `force` replaces what an export wrote.
     """
     _refuse_taken(folder, force=force)
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    whole = folder.resolve()
+    fresh = whole.with_name(f".{whole.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         fresh.mkdir(parents=True)
