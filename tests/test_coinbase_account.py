@@ -348,7 +348,13 @@ def pem_of_another_kind() -> str:
 def test_only_keys_that_can_sign_are_taken() -> None:
     CoinbaseSigner(Credentials(NAME, pem_of_another_kind()))
     broken = private_pem().replace("\n", "\nAAAA", 1)
-    for secret in ("s" * 64, base64.b64encode(b"short").decode(), broken, "-----BEGIN X-----"):
+    for secret in (
+        "s" * 64,
+        base64.b64encode(b"short").decode(),
+        broken,
+        "-----BEGIN X-----",
+        "é" * 64,
+    ):
         with pytest.raises(ConfigError, match="neither a PEM") as refused:
             CoinbaseSigner(Credentials(NAME, secret))
         assert secret not in str(refused.value)

@@ -118,6 +118,9 @@ def test_a_websocket_opens_only_where_the_list_says() -> None:
         "http://127.0.0.1:80/exchange",
         "http://user:pw@127.0.0.1:80",
         "ftp://127.0.0.1",
+        "http://127.0.0.1:port",
+        "http://127.0.0.1:99999",
+        "http://[::1",
     ],
 )
 def test_a_key_travels_only_to_the_venue_its_testnet_or_this_machine(url: str) -> None:

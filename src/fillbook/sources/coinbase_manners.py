@@ -8,7 +8,6 @@ portfolio is the key's; keys come and go, the portfolio stays.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import secrets
 from urllib.parse import urlsplit
@@ -141,7 +140,7 @@ def _private_key(
     else:
         try:
             seed = base64.b64decode(secret, validate=True)
-        except binascii.Error:
+        except ValueError:
             seed = b""
         # The platform writes seed and public key behind each other.
         if len(seed) in _ED25519_BYTES:

@@ -233,11 +233,7 @@ def _url_of(host: Host, override: str | None, where: str) -> str:
     url = override.rstrip("/")
     if url in (host.url, *host.testnets):
         return url
-    parts = urlsplit(url)
-    plain = parts.scheme in ("http", "ws", "https", "wss") and not (
-        parts.path or parts.query or parts.fragment or parts.username or parts.password
-    )
-    if plain and is_loopback(parts.hostname or ""):
+    if _is_here(url):
         return url
     raise ConfigError(
         f"urls.{host.role} may be {' or '.join((host.url, *host.testnets))}, or an address of "
@@ -245,6 +241,18 @@ def _url_of(host: Host, override: str | None, where: str) -> str:
         where,
         "leave it out to attach to the venue itself",
     )
+
+
+def _is_here(url: str) -> bool:
+    """Say whether an address is this machine, with or without a port, and nothing more."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for what is no port
+    except ValueError:
+        return False
+    rest = (parts.path, parts.query, parts.fragment, parts.username, parts.password)
+    is_plain = parts.scheme in ("http", "ws", "https", "wss") and not any(rest)
+    return is_plain and is_loopback(parts.hostname or "")
 
 
 def is_loopback(hostname: str) -> bool:
