@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import io
 import json
 import logging
@@ -343,6 +344,16 @@ def test_a_fault_of_the_program_is_kept_without_its_secret(
     assert "cannot use" in everything
     assert SECRET not in everything
     assert "me:pw" not in everything
+
+
+def test_what_the_machine_refuses_is_no_fault_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    status = report_fault(PermissionError(errno.EACCES, "Permission denied", "x/fillbook.pid"))
+    told = capsys.readouterr().err
+    assert (status, list(tmp_path.iterdir())) == (2, [])
+    assert "Permission denied" in told and "x/fillbook.pid" in told and "rights" in told
 
 
 def test_loggers_are_guarded_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -9,8 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fillbook import __version__
-from fillbook.ground.errors import FillbookError
+from fillbook.ground.errors import FillbookError, UsageError
 from fillbook.sources.redact import EVERYWHERE
+
+# What a machine refuses to any program is no fault of this one.
+_REFUSALS = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.ENOTDIR,
+        errno.ENAMETOOLONG,
+    }
+)
 
 
 def report_told(told: FillbookError) -> int:
@@ -21,6 +35,9 @@ def report_told(told: FillbookError) -> int:
 
 def report_fault(fault: Exception) -> int:
     """Write an unforeseen fault into a log file and name that file; return the exit status."""
+    if isinstance(fault, OSError) and fault.errno in _REFUSALS:
+        what, where = f"the system says: {fault.strerror}", str(fault.filename or "")
+        return report_told(UsageError(what, where, "check the path, its rights and the room there"))
     kept = _keep(EVERYWHERE.told(fault))
     what = EVERYWHERE.clean(f"{type(fault).__name__}: {fault}")
     print(
