@@ -140,6 +140,18 @@ def test_v23_gone_without_a_fill_it_closes_at_the_last_observed_price(desk: Desk
     assert verify_book(desk.book, reparse) == []
 
 
+def test_a_fill_of_the_moment_between_question_and_answer_takes_the_place(desk: Desk) -> None:
+    """The venue may have filled after it was asked and before it answered."""
+    desk.put(traded(1, "buy", "0.1", "3500"))
+    desk.mark(50, "3515")
+    desk.watch((10, [states("0.1")]), (60, GONE), (120, GONE), (180, GONE), (240, GONE))
+    assert desk.findings == ["position-vanished"]
+    desk.put(traded(61, "sell", "0.1", "3510"))
+    (row,) = desk.rows
+    assert (row.realized_pnl, row.exit_price, row.approximate) == ("1", "3510", False)
+    assert desk.findings == []
+
+
 def test_v21_gone_at_a_price_nobody_saw_it_is_closed_unpriced_and_listed(desk: Desk) -> None:
     desk.put(traded(1, "sell", "2", "3500"))
     desk.watch((10, [states("-2")]), (60, GONE), (180, GONE))

@@ -69,11 +69,15 @@ class Closed(msgspec.Struct):
 
 
 class Missing(msgspec.Struct):
-    """A position that the venue states no longer in full; `left` is what it still states."""
+    """A position that the venue states no longer in full; `left` is what it still states.
+
+    `at_ns` is when the venue was first asked, `sure_ns` when it was asked again: what took the
+    position happened before that, though perhaps between the first question and its answer.
+    """
 
     at_ns: int
     left: Decimal
-    looks: int = 1
+    sure_ns: int | None = None
 
 
 class _State(msgspec.Struct):
@@ -155,14 +159,15 @@ class Vanished:
         if missing is None or missing.left != theirs:
             self._missing[place] = Missing(asked_ns, theirs)
             return
-        missing.looks += 1
+        if missing.sure_ns is None:
+            missing.sure_ns = asked_ns
         waited_ns = asked_ns - missing.at_ns
         has_fills = self._fills_until(place.instrument) > missing.at_ns
         patience = 1 if has_fills else _WITHOUT_FILLS
         if waited_ns >= patience * self._after_ns:
-            await self._close(place, missing)
+            await self._close(place, missing, missing.sure_ns)
 
-    async def _close(self, place: Place, missing: Missing) -> None:
+    async def _close(self, place: Place, missing: Missing, sure_ns: int) -> None:
         """Look for the fills once more, days back; close what they leave open."""
         await self._backfill(place.instrument)
         held = self._held(await self._fresh()).get(place, Decimal(0))
@@ -173,7 +178,7 @@ class Vanished:
         px = await self._writer.last_price(account.venue, place.instrument, since_ns, at_ns)
         claim = vanished_claim(
             account.venue, account.account, place.instrument, place.side,
-            held=held, left=missing.left, px=px, at_ns=at_ns,
+            held=held, left=missing.left, px=px, at_ns=sure_ns,
         )  # fmt: skip
         name = f"vanished/{place.instrument}/{place.side}/{at_ns}"
         batch_id = batch_id_of(account.venue, account.account, name)
