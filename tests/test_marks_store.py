@@ -100,6 +100,13 @@ def test_prices_too_long_for_64_bits_round_half_even_at_their_end(tmp_path: Path
         assert store.series("hyperliquid", "HYPE", 4).px.tolist() == []
 
 
+def test_a_price_of_nothing_stands_beside_the_smallest_one(tmp_path: Path) -> None:
+    with MarkStore(tmp_path / "m") as store:
+        store.put([mark(1, "0"), mark(2, "12E-26")])
+        series = store.series("hyperliquid", "HYPE")
+        assert (series.scale, series.px.tolist()) == (26, [0, 12])
+
+
 def test_a_failed_put_keeps_nothing(tmp_path: Path) -> None:
     def stream() -> object:
         yield from (mark(ts_ns, "1") for ts_ns in range(25_000))

@@ -68,7 +68,8 @@ def _on_one_scale(
     for scale in present:
         at = scales == scale
         if scale <= room:
-            out[at] = px[at] * np.int64(10 ** (room - scale))
+            # Only zeros have room for more than 18 digits, and stay zeros.
+            out[at] = px[at] * np.int64(10 ** min(room - scale, 18))
         else:
             out[at] = [divide_half_even(int(p), 10 ** (scale - room)) for p in px[at]]
     return out, room
