@@ -491,6 +491,16 @@ def test_a_portfolio_without_futures_is_asked_again_in_an_hour() -> None:
     assert venue.paths.count("cfm/positions") == 2
 
 
+def test_a_refusal_is_never_taken_for_flat_where_the_book_holds_contracts() -> None:
+    async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        await account.discover({"BTC-USD", FUTURE["product_id"]}, pace.now_ns())
+        with pytest.raises(KeyRefusedError):
+            await account.positions(pace.now_ns())
+
+    with_account(Small(cfm__positions=Reply("Forbidden", status=403)), body)
+
+
 def test_a_refusal_is_never_taken_for_flat_where_there_were_positions() -> None:
     async def body(account: CoinbaseAccount, settings: AttachSettings, pace: TestPace) -> None:
         await account.identify()

@@ -26,13 +26,15 @@ from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.hyperliquid import HyperliquidServer
 from fillbook.sim.world import HARVESTER, MAKER
 from fillbook.sources.attach import Tools, attach, open_account, pull_all
-from fillbook.sources.faults import KeyRefusedError, UnreadableError
+from fillbook.sources.faults import BrokenAnswerError, KeyRefusedError, UnreadableError
 from fillbook.sources.files.importing import import_paths
 from fillbook.sources.files.registry import reparse
+from fillbook.sources.hyperliquid_holdings import Holdings
+from fillbook.sources.hyperliquid_markets import Markets
 from fillbook.sources.hyperliquid_socket import UserListener
 from fillbook.sources.pace import SystemPace
 from fillbook.sources.source import ReadOptions
-from fillbook.sources.stream import Answer, LiveAccount, Nudge
+from fillbook.sources.stream import Answer, Ask, LiveAccount, Nudge
 from fillbook.sources.writing import DirectWriter
 from hyperliquid_desk import MS, START_NS, Desk, desk_run
 from loopback import Loopback, Reply, Seen, TestPace
@@ -553,6 +555,22 @@ def test_a_broken_state_is_a_fault_and_never_a_balance(tmp_path: Path) -> None:
         assert desk.venue.violations == []
 
     desk_run(tmp_path, SWING, body, days_ns=DAY_NS)
+
+
+def test_a_position_that_cannot_be_read_is_never_taken_for_flat() -> None:
+    position = {"coin": "BTC", "szi": "1,5", "positionValue": "150"}
+    told = {
+        "assetPositions": [{"type": "oneWay", "position": position}],
+        "marginSummary": {"accountValue": "1000"},
+        "time": 1_767_225_600_000,
+    }
+
+    async def read(ask: Ask) -> Answer:
+        text = json.dumps(told if "clearinghouseState" in ask.body else {"balances": []})
+        return Answer(status=200, text=text, headers={}, asked_ns=1, received_ns=1)
+
+    with pytest.raises(BrokenAnswerError, match="szi '1,5' is not a decimal"):
+        asyncio.run(Holdings(SWING, Markets(), read).snapshot(1))
 
 
 def test_an_event_on_the_websocket_asks_for_its_history() -> None:

@@ -49,9 +49,13 @@ class Holdings:
         self._refused_ns: int | None = None
         self._in_vain: dict[str, int] = {}
 
-    async def snapshot(self, spot: Collection[str], now_ns: int) -> Snapshot:
-        """Return every open position, and the middle price of these spot products."""
+    async def snapshot(self, products: Collection[str], now_ns: int) -> Snapshot:
+        """Return every open position, and the middle price of the spot among these products.
+
+        A portfolio that has traded a contract has futures, whoever saw that.
+        """
         name = "intx" if self.kind == INTX else "cfm"
+        self._has_futures |= any("-" in name and is_contract(name) for name in products)
         answer = await self._positions(now_ns)
         rows: list[PulledRow] = []
         if answer is not None:
@@ -59,7 +63,7 @@ class Holdings:
                 row = self._row(timed_text(answer.asked_ns, name, item))
                 if row is not None:
                     rows.append(row)
-        marks = await self.mids(spot, now_ns)
+        marks = await self.mids(products, now_ns)
         return Snapshot(
             source=ORDERS,
             context=RowContext(self.account).text(),
@@ -104,7 +108,7 @@ class Holdings:
             answer = await self._read(ask_of("cfm/positions"))
         except (RefusedError, KeyRefusedError):
             # An account that never had futures is refused, and so is one whose key is gone: only
-            # where positions were never told may the refusal mean that there are none.
+            # where futures were never seen may the refusal mean that there are none.
             if self._has_futures:
                 raise
             self._refused_ns = now_ns

@@ -14,6 +14,7 @@ import msgspec
 
 from fillbook.ground.clock import MINUTE_NS
 from fillbook.marks.series import Mark
+from fillbook.sources.faults import BrokenAnswerError
 from fillbook.sources.files.records import parse_object
 from fillbook.sources.hyperliquid import SPOT_NAMES, VENUE
 from fillbook.sources.hyperliquid_asks import STATE_WEIGHT, answered, ask_of
@@ -144,7 +145,12 @@ class Holdings:
         try:
             return PulledRow(raw=text, drafts=tuple(drafts_of(parse_object(text), self._told)))
         except RowError as fault:
-            return PulledRow(raw=text, fault=fault)
+            # Left out, it would read as flat.
+            raise BrokenAnswerError(
+                f"a position or balance cannot be read: {fault.field or 'it'} {fault.reason}",
+                VENUE,
+                "if it stays, a newer Fillbook may be needed",
+            ) from None
 
 
 def _marked_in(rows: Collection[PulledRow]) -> set[str]:
