@@ -127,6 +127,16 @@ def test_lines_arrive_in_order_and_are_what_the_monitor_reads() -> None:
     assert client.counts == Counts(told=1203, sent=1203)
 
 
+def test_a_bot_that_never_pauses_is_heard_within_a_moment() -> None:
+    desk = Desk()
+    with serving(desk) as url, client_of(url) as client:
+        begun_s = time.monotonic()
+        while not desk.bodies and time.monotonic() - begun_s < 6:
+            told(client, "again")
+            time.sleep(0.02)
+        assert desk.bodies
+
+
 def test_while_the_monitor_is_away_lines_wait_on_disk_and_another_run_sends_them(
     tmp_path: Path,
 ) -> None:

@@ -38,6 +38,7 @@ CAPACITY = 10_000
 _AT_ONCE = 500
 _BODY_BYTES = 1 << 20
 _GATHER_S = 0.05
+_LONGEST_GATHER_S = 0.5
 _ANSWER_S = 5.0
 _LONGEST_PAUSE_S = 30.0
 
@@ -172,9 +173,11 @@ class Client:
         """Return lines that wait, at most so many and so long; empty after a short while."""
         lines: list[bytes] = []
         size = 0
+        until_s = time.monotonic() + _LONGEST_GATHER_S
         try:
-            wait_s = 0.0 if self._stop.is_set() else _GATHER_S
             while len(lines) < _AT_ONCE and size < _BODY_BYTES:
+                is_late = self._stop.is_set() or time.monotonic() >= until_s
+                wait_s = 0.0 if is_late else _GATHER_S
                 lines.append(self._queue.get(timeout=wait_s) if wait_s else self._queue.get(False))
                 size += len(lines[-1])
         except queue.Empty:
