@@ -364,6 +364,19 @@ def test_marks_are_asked_for_where_positions_brought_none_and_bnb_has_a_rate() -
     assert len(gone) == 1
 
 
+def test_a_price_that_cannot_be_read_is_none_and_stops_nothing() -> None:
+    def odd(seen: Seen) -> Any:
+        told = premium(seen)
+        return {**told, "markPrice": "NaN"} if seen.query["symbol"] == "ODDUSDC" else told
+
+    async def body(account: BinanceAccount, settings: AttachSettings, pace: TestPace) -> None:
+        await account.identify()
+        marks = await account.marks(("ODDUSDC", "SOLUSDC"), pace.now_ns())
+        assert [mark.instrument for mark in marks] == ["SOLUSDC"]
+
+    with_account(held(__fapi__v1__premiumIndex=odd), body)
+
+
 def test_many_marks_are_one_read() -> None:
     async def body(account: BinanceAccount, settings: AttachSettings, pace: TestPace) -> None:
         await account.identify()

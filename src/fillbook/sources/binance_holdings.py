@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 
 import msgspec
 
@@ -78,11 +79,16 @@ class Holdings:
         told = {name: row for name in asked if (row := await self._premium(name, now_ns))}
         if len(wanted) >= _ONE_BY_ONE:
             told |= await self._premiums()
-        marks = [mark_of(told[name], MARKS) for name in sorted(wanted & told.keys())]
+        marks: list[Mark | None] = []
+        # A price nobody can read is none; the next look brings another.
+        for name in sorted(wanted & told.keys()):
+            with suppress(RowError):
+                marks.append(mark_of(told[name], MARKS))
         for quote in sorted(quotes):
             row = told.get(f"{FEE_ASSET}{quote}")
             if row is not None:
-                marks.append(rate_of(row, FEE_ASSET, quote, MARKS))
+                with suppress(RowError):
+                    marks.append(rate_of(row, FEE_ASSET, quote, MARKS))
         return [mark for mark in marks if mark is not None]
 
     async def _worths(self) -> list[PulledRow]:
