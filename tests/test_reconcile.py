@@ -23,6 +23,7 @@ from fillbook.analysis.summary import load, why
 from fillbook.analysis.view import Query
 from fillbook.cli.app import app
 from fillbook.facts.model import (
+    Charge,
     Claim,
     Correction,
     Fill,
@@ -449,6 +450,34 @@ def test_orders_that_have_ended_are_compared_with_their_fills(tmp_path: Path) ->
     assert (size.n, size.ids, size.ours, size.theirs) == (2, ("o2",), "4", "5.5")
     (count,) = checks(answer, "fill count")
     assert (count.ids, count.difference, count.unit) == (("o2",), "-1", "fills")
+
+
+def test_asked_about_one_instrument_nothing_is_said_of_others(tmp_path: Path) -> None:
+    eth = {"instrument": "ETHUSDT"}
+    told = {"venue": VENUE, "account": ACCOUNT, "ts_ns": T0 + MINUTE_NS, **eth}
+    facts = [
+        msgspec.structs.replace(BTC, symbol="ETHUSDT", base="ETH"),
+        fill(0, "buy", "1", "100", fee=Decimal("0.1")),
+        fill(MINUTE_NS, "buy", "1", "100", fee=Decimal("0.1"), order_id="o2", **eth),
+        OrderUpdate(status="filled", order_id="o2", filled_qty=Decimal(1), **told),  # type: ignore[arg-type]
+        Charge(
+            amount=Decimal("0.1"),
+            asset="USDT",
+            what="commission",
+            fill_id="f1",
+            repeats_fills=True,
+            **told,  # type: ignore[arg-type]
+        ),
+        *complete(HOURS),
+    ]
+    with Journal.open(book_of(tmp_path, facts)) as journal:
+        view, stated = load(journal, None, Settings()), Stated(journal.claims())
+        for instrument, states in (("ETHUSDT", ["agrees"] * 2), ("BTCUSDT", ["differs"])):
+            answer = reconcile(view, stated, Query(instruments=(instrument,)))
+            compared = [row for row in answer.rows if row.state != "not checked"]
+            # The fee of the other one has no row of the venue, which others have.
+            assert [row.state for row in compared] == states
+            assert {row.instrument for row in compared} == {instrument}
 
 
 def test_a_window_takes_no_fills_from_an_order_first_heard_of_inside(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -75,11 +75,13 @@ def check_orders(
     groups: Mapping[GroupKey, GroupLedger],
     accounts: Iterable[Account],
     stated: Stated,
+    instruments: Collection[str],
     since_ns: int,
     until_ns: int,
 ) -> list[Check]:
     """Compare the orders of the chosen accounts, placed in [since, until), with their fills.
 
+    `groups` are those of `instruments`; without any, of all.
     An order that is still open is compared when it has ended. One whose fills the venue corrected
     is left out: it goes on telling what it told before.
     """
@@ -90,12 +92,13 @@ def check_orders(
         mine = {
             (name, order.order_id): order
             for (venue, owner, name), orders in told.items()
-            if (venue, owner) == account
+            if (venue, owner) == account and (not instruments or name in instruments)
             for order in orders.values()
             if since_ns <= order.since_ns < until_ns
             and (*account, order.order_id) not in stated.corrected
         }
-        checks += _checks(ledger, account, mine, rows)
+        has_orders = any(place[:2] == account for place in told)
+        checks += _checks(ledger, account, mine, rows, has_orders)
     return checks
 
 
@@ -144,6 +147,7 @@ def _checks(
     account: Account,
     orders: Mapping[tuple[str, str], _Order],
     rows: Mapping[tuple[str, str, str, str], list[tuple[GroupLedger, int]]],
+    has_orders: bool,
 ) -> list[Check]:
     sizes: dict[str, list[_Compared]] = defaultdict(list)
     counts: dict[str, list[_Compared]] = defaultdict(list)
@@ -168,7 +172,7 @@ def _checks(
         for name, compared in sorted(by_name.items()):
             checks.append(_check(check, what, GroupKey(*account, name), compared))
         if not by_name:
-            checks.append(_unchecked(check, account, bool(orders)))
+            checks.append(_unchecked(check, account, has_orders))
     return checks
 
 

@@ -71,8 +71,8 @@ def reconcile(view: BookView, stated: Stated, query: Query) -> Reconciliation:
         *check_positions(ledger, groups, keys, stated, until_ns),
         *check_chains(ledger, traded, keys, stated, until_ns),
         *check_realised(traded, sorted(traded), since_ns, until_ns),
-        *check_rows(ledger, traded, accounts, stated, *window),
-        *check_orders(ledger, traded, accounts, stated, *window),
+        *check_rows(ledger, traded, accounts, stated, query.instruments, *window),
+        *check_orders(ledger, traded, accounts, stated, query.instruments, *window),
     ]
     if not query.instruments:
         checks += check_equity(view, groups, accounts, stated, *window)

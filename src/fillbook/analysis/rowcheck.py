@@ -6,7 +6,7 @@ A row without its fill, or a fill without its row, shows what one of the two his
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -57,10 +57,14 @@ def check_rows(
     groups: Mapping[GroupKey, GroupLedger],
     accounts: Iterable[Account],
     stated: Stated,
+    instruments: Collection[str],
     since_ns: int,
     until_ns: int,
 ) -> list[Check]:
-    """Compare the venue's rows with the fills they repeat, per instrument and asset."""
+    """Compare the venue's rows with the fills they repeat, per instrument and asset.
+
+    `groups` are those of `instruments`; without any, of all.
+    """
     checks = []
     for account in accounts:
         for name, what, told in _CHECKS:
@@ -83,7 +87,11 @@ def check_rows(
                 )
                 continue
             found = _compared(ledger, mine, stated, name, charges, (since_ns, until_ns))
-            checks += [msgspec.structs.replace(each, what=told) for each in found]
+            checks += [
+                msgspec.structs.replace(each, what=told)
+                for each in found
+                if not instruments or each.instrument in instruments
+            ]
     return checks
 
 
