@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from fillbook.facts.model import Fill, Instrument, Span
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
-from fillbook.ground.errors import BookReadOnlyError
+from fillbook.ground.errors import BookReadOnlyError, InputError
 from fillbook.journal.store import Journal
 from fillbook.journal.values import Appended, Page
 from fillbook.sources.budget import Budget, Limit
@@ -136,6 +136,28 @@ def test_a_first_pull_brings_everything_once_and_says_it_is_complete(
         assert batch.batch_id == f"live:hyperliquid:{ACCOUNT}:{pager.stream.name}"
 
     run(tmp_path, ToyVenue(many(11)), body)
+
+
+def test_rows_that_the_book_refuses_are_never_called_complete(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        append = desk.writer.append
+
+        async def refusing(page: Page) -> Appended:
+            if any(isinstance(claim.fact, Fill) for claim in page.claims):
+                raise InputError("a claim carries a number beyond 64 bits", "", "")
+            return await append(page)
+
+        desk.writer.append = refusing  # type: ignore[method-assign]
+        pager = desk.pager(ByTime(page=10))
+        assert isinstance((await pager.pull()).fault, UnreadableError)
+        assert (desk.tids(), desk.spans()) == ([], [])
+        (gap,) = desk.spans("gap")
+        assert "beyond 64 bits" in (gap.cause or "")
+        desk.writer.append = append  # type: ignore[method-assign]
+        assert (await pager.pull()).fault is None
+        assert (len(desk.tids()), pager.health.covered_until_ns) == (3, NOW_NS)
+
+    run(tmp_path, ToyVenue(many(3), page=10), body)
 
 
 def test_the_book_can_be_verified_by_parsing_its_raw_rows_again(tmp_path: Path) -> None:

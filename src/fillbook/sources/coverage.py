@@ -6,6 +6,9 @@ more than it holds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import msgspec
 
 from fillbook.facts.identity import key_of
@@ -46,6 +49,18 @@ class CoverageLog:
     def cover(self, from_ns: int, until_ns: int) -> None:
         """Note a stretch whose rows are journaled, or are about to be."""
         self._pending = _united([*self._pending, (from_ns, until_ns)])
+
+    @contextmanager
+    def covering(self, stretch: tuple[int, int] | None) -> Iterator[None]:
+        """Note a stretch whose rows are journaled inside; taken back where they are not."""
+        known = self._pending
+        if stretch is not None:
+            self.cover(*stretch)
+        try:
+            yield
+        except BaseException:  # whatever it is, nothing was read that is not in the book
+            self._pending = known
+            raise
 
     def heals(self) -> bool:
         """Say whether what is pending fills any of the open gap."""

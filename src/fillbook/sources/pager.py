@@ -148,11 +148,14 @@ class Pager:
         """Journal the good rows of a page; in front of one that cannot be read stand still."""
         bad = next((row for row in page.rows if row.fault is not None), None)
         start_ns, end_ns = page.covered_from_ns, page.covered_until_ns
+        stretch = None
         if bad is None and start_ns is not None and end_ns is not None:
-            self._book.coverage.cover(start_ns, end_ns)
+            stretch = start_ns, end_ns
         behind = page.next_cursor if bad is None and not page.stuck else asked
         self._note(last_answer_ns=answer.received_ns)
-        self._count(await self._book.keep(page, asked, behind))
+        with self._book.coverage.covering(stretch):
+            tally = await self._book.keep(page, asked, behind)
+        self._count(tally)
         if bad is not None and bad.fault is not None:
             raise UnreadableError(
                 f"a row cannot be read: {bad.fault.field or 'it'} {bad.fault.reason}",
