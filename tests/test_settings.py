@@ -188,6 +188,7 @@ def test_an_unknown_key_in_the_environment_names_the_variable() -> None:
         ("[monitor]\npoll_interval = '0s'", "longer than nothing"),
         ("[monitor]\nmax_concurrent_trades = 0", "at least 1"),
         ("[monitor]\nport = 70000", "70000 is not a port"),
+        ("[monitor]\nhost = ''", "host is empty"),
     ],
 )
 def test_a_wrong_value_names_the_file_and_the_fault(tmp_path: Path, text: str, says: str) -> None:

@@ -74,6 +74,8 @@ class MonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             raise ValueError("an interval is longer than nothing")
         if self.max_concurrent_trades is not None and self.max_concurrent_trades < 1:
             raise ValueError("max_concurrent_trades is at least 1, or left out for no cap")
+        if not self.host.strip():
+            raise ValueError("host is empty; say 0.0.0.0 where every other machine may look")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"{self.port} is not a port (0 lets the system choose)")
 
