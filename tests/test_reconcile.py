@@ -480,6 +480,43 @@ def test_asked_about_one_instrument_nothing_is_said_of_others(tmp_path: Path) ->
             assert {row.instrument for row in compared} == {instrument}
 
 
+def test_a_row_a_moment_after_its_fill_is_cut_from_it_by_no_window(tmp_path: Path) -> None:
+    def row(at_ns: int, fill_id: str) -> Charge:
+        return Charge(
+            venue=VENUE,
+            account=ACCOUNT,
+            ts_ns=T0 + at_ns,
+            amount=Decimal("0.1"),
+            asset="USDT",
+            what="commission",
+            instrument="BTCUSDT",
+            fill_id=fill_id,
+            repeats_fills=True,
+        )
+
+    facts = [
+        *(fill(at * MINUTE_NS, "buy", "1", "100", fee=Decimal("0.1")) for at in range(3)),
+        *(row(at * MINUTE_NS + 1_000_000, f"f{at}") for at in range(3)),
+        *complete(HOURS),
+    ]
+    edge_ns = T0 + MINUTE_NS + 1
+    with Journal.open(book_of(tmp_path, facts)) as journal:
+        view, stated = load(journal, None, Settings()), Stated(journal.claims())
+        for query, n in ((Query(since_ns=edge_ns), 1), (Query(until_ns=edge_ns), 2)):
+            (check,) = checks(reconcile(view, stated, query), "commission")
+            assert (check.state, check.n) == ("agrees", n)
+
+
+def test_two_statements_of_one_instant_are_judged_alike_in_any_order(tmp_path: Path) -> None:
+    told = []
+    for name, sizes in (("a", ("1", "2")), ("b", ("2", "1"))):
+        (tmp_path / name).mkdir()
+        facts = [fill(0, "buy", "1", "100"), *(held(HOUR_NS, qty) for qty in sizes)]
+        (check,) = checks(reconciled(tmp_path / name, [*facts, *complete(HOURS)]), "position")
+        told.append((check.state, check.theirs))
+    assert told[0] == told[1]
+
+
 def test_a_window_takes_no_fills_from_an_order_first_heard_of_inside(tmp_path: Path) -> None:
     """Some sources tell only how an order ended; what it filled before is part of it."""
     told = {"venue": VENUE, "account": ACCOUNT, "instrument": "BTCUSDT", "status": "filled"}

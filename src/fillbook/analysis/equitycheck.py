@@ -66,7 +66,7 @@ def check_equity(
         told = {
             asset: sorted(
                 (each for each in reports if since_ns <= each.ts_ns < until_ns),
-                key=lambda each: each.ts_ns,
+                key=lambda each: (each.ts_ns, each.amount or 0),
             )
             for (venue, owner, asset), reports in sorted(stated.worths.items())
             if (venue, owner) == account

@@ -37,6 +37,7 @@ _CHECKS: tuple[tuple[CheckName, str, str], ...] = (
     ("income result", RESULT, "results of fills against the venue's REALIZED_PNL rows"),
 )
 _MOST_IDS = 20
+_END_NS = (1 << 63) - 1
 Asset = str
 
 
@@ -68,13 +69,9 @@ def check_rows(
     checks = []
     for account in accounts:
         for name, what, told in _CHECKS:
-            charges = [
-                charge
-                for charge in stated.charges(account, what)
-                if since_ns <= charge.ts_ns < until_ns
-            ]
+            charges = stated.charges(account, what)
             mine = {k: g for k, g in groups.items() if (k.venue, k.account) == account}
-            if not charges:
+            if not any(since_ns <= charge.ts_ns < until_ns for charge in charges):
                 missing = f"the venue tells no {what} in rows of its own, or none was pulled"
                 checks.append(
                     Check(
@@ -111,23 +108,35 @@ def _compared(
             theirs[place].add(charge.fill_id, money, charge.ts_ns)
     ours: dict[tuple[str, Asset], _Side] = defaultdict(_Side)
     for key, group in groups.items():
-        for asset, fill_id, money, at_ns in _told_by_fills(group, name, window):
+        for asset, fill_id, money, at_ns in _told_by_fills(group, name):
             ours[key.instrument, asset].add(fill_id, money, at_ns)
     account = GroupKey(charges[0].venue, charges[0].account, "")
     checks = []
     for place in sorted({*ours, *theirs}):
         key = msgspec.structs.replace(account, instrument=place[0])
         both = [g for k, g in groups.items() if k.instrument == place[0]]
-        intervals = _proven(ledger, key)
-        checks.append(_check(key, place[1], name, ours[place], theirs[place], both, intervals))
+        sides = _inside(window, ours[place], theirs[place])
+        if any(side.money for side in sides):
+            checks.append(_check(key, place[1], name, *sides, both, _proven(ledger, key)))
     return checks
 
 
-def _told_by_fills(
-    group: GroupLedger, name: CheckName, window: Interval
-) -> Iterable[tuple[Asset, str, int, int]]:
+def _inside(window: Interval, ours: _Side, theirs: _Side) -> tuple[_Side, _Side]:
+    """Return what both sides tell of the fills in a window: a row may be of a later moment than
+    its fill, and one without the other proves nothing at the edges."""
+    since_ns, until_ns = window
+    at_ns = {**theirs.at_ns, **ours.at_ns}
+    sides = _Side(), _Side()
+    for side, whole in zip(sides, (ours, theirs), strict=True):
+        for fill_id, money in whole.money.items():
+            if since_ns <= at_ns[fill_id] < until_ns:
+                side.add(fill_id, money, whole.at_ns[fill_id])
+    return sides
+
+
+def _told_by_fills(group: GroupLedger, name: CheckName) -> Iterable[tuple[Asset, str, int, int]]:
     columns = group.columns
-    rows = fill_rows(group, *window)
+    rows = fill_rows(group, 0, _END_NS)
     settle = columns.contract.settle
     if name == "income result":
         rows = rows[(columns.traits[rows] & VENUE_PNL) != 0]

@@ -87,7 +87,10 @@ class Stated:
                 if report.ts_ns < until_ns:
                     name = self.names.name_of(venue, report.instrument or "")
                     found[GroupKey(venue, account, name, report.position_side)].append(report)
-        return {key: sorted(told, key=lambda r: r.ts_ns) for key, told in found.items()}
+        # Of two statements of one instant the smaller first: whichever was written first.
+        return {
+            key: sorted(told, key=lambda r: (r.ts_ns, r.qty or 0)) for key, told in found.items()
+        }
 
     def chained(self, key: GroupKey) -> int:
         """Return how many fills of a group say what position stood before them."""
