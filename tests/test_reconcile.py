@@ -560,6 +560,20 @@ def test_worth_changes_by_net_and_transfers(tmp_path: Path) -> None:
     assert (check.unit, check.tolerance) == ("USDT", "0.14")  # 0.05 and 0.1 % of 90
 
 
+def test_a_transfer_that_is_told_in_other_words_later_moved_money_once(tmp_path: Path) -> None:
+    facts = [worth(1 * HOUR_NS, "1000"), worth(5 * HOUR_NS, "1050"), *complete(HOURS)]
+    path = book_of(tmp_path, [fill(0, "buy", "1", "100"), *facts], MARKS)
+    with Journal.open(path) as journal, MarkStore(Path(f"{path}.marks")) as store:
+        came = moved(3 * HOUR_NS, "30")
+        told = (msgspec.structs.replace(came, what=word) for word in ("deposit", "DEPOSIT"))
+        page = [Claim(one, "2026-01-01|transfer") for one in told]
+        journal.append(Page(batch_id="live:binance:1001:fills", claims=page, cursor="2"), T0)
+        view, stated = load(journal, store, Settings()), Stated(journal.claims())
+        (check,) = checks(reconcile(view, stated, Query()), "equity")
+    # 30 came in, 20 were made by the marks.
+    assert (check.state, check.ours) == ("agrees", "50")
+
+
 def test_a_balance_of_zero_changes_no_figure_of_money(tmp_path: Path) -> None:
     """A venue's balance is compared and never used: 0.00 from a broken API moves nothing."""
     facts = [

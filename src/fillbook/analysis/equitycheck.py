@@ -161,7 +161,7 @@ def _count(
 ) -> _Count:
     """Count what came into a currency of an account in (from, to]."""
     count = _Count()
-    for each in stated.transfers.get(account, []):
+    for each in stated.transfers(account):
         if each.asset == asset and from_ns < each.ts_ns <= to_ns:
             count.change += to_money(each.amount)
     for group in groups:

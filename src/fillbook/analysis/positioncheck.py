@@ -154,7 +154,7 @@ def moved_by(at_ns: int, group: GroupLedger | None, key: GroupKey, stated: State
     if group is None or group.columns.contract.contract != "spot":
         return Decimal(0)
     base = group.columns.contract.base
-    told = stated.transfers.get((key.venue, key.account), [])
+    told = stated.transfers((key.venue, key.account))
     moved = [each.amount for each in told if each.asset == base and each.ts_ns <= at_ns]
     return sum(moved, Decimal(0))
 

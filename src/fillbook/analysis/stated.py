@@ -40,7 +40,8 @@ class Stated:
         self._charges: list[Claimed] = []
         self._chained: Counter[tuple[str, str, str, PositionSide]] = Counter()
         self.worths: dict[Worth, list[Report]] = defaultdict(list)
-        self.transfers: dict[Account, list[Transfer]] = defaultdict(list)
+        self._moved: dict[Account, list[Claimed]] = defaultdict(list)
+        self._transfers: dict[Account, list[Transfer]] = {}
         self.corrected: set[tuple[str, str, str | None]] = set()
         """(venue, account, order) of fills that the venue undid or replaced."""
         self.take(claims)
@@ -59,7 +60,8 @@ class Stated:
                 if fact.repeats_fills:
                     self._charges.append(claim)
             elif isinstance(fact, Transfer):
-                self.transfers[fact.venue, fact.account].append(fact)
+                self._moved[fact.venue, fact.account].append(claim)
+                self._transfers.pop((fact.venue, fact.account), None)
             elif isinstance(fact, Correction):
                 self.corrected.add((fact.venue, fact.account, fact.target_order_id))
             elif isinstance(fact, Instrument):
@@ -91,6 +93,13 @@ class Stated:
         return {
             key: sorted(told, key=lambda r: (r.ts_ns, r.qty or 0)) for key, told in found.items()
         }
+
+    def transfers(self, account: Account) -> Sequence[Transfer]:
+        """Return an account's deposits and withdrawals; one that was told twice counts once."""
+        if account not in self._transfers:
+            kept, _ = settle_conflicts(self._moved.get(account, []))
+            self._transfers[account] = [c.fact for c in kept if isinstance(c.fact, Transfer)]
+        return self._transfers[account]
 
     def chained(self, key: GroupKey) -> int:
         """Return how many fills of a group say what position stood before them."""
