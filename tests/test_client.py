@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -230,6 +232,21 @@ def test_a_bot_that_forgets_to_close_loses_nothing(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     lines = [line for file in Spool(tmp_path).waiting() for line in file.lines]
     assert [json.loads(line)["decision_id"] for line in lines] == [f"d{n}" for n in range(50)]
+
+
+def test_a_forked_child_is_never_held_and_is_heard_too() -> None:
+    desk = Desk()
+    with serving(desk) as url, client_of(url) as client:
+        with client._queue.mutex:  # as it is when the parent's thread is at work
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                told(client, "of the child")
+                os._exit(0 if client.close(10) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        told(client, "of the parent")
+    assert sum(body.count(b"of the child") for body in desk.bodies) == 1
+    assert sum(body.count(b"of the parent") for body in desk.bodies) == 1
 
 
 def test_the_client_is_light() -> None:

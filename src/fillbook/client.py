@@ -18,6 +18,7 @@ from __future__ import annotations
 import atexit
 import http.client
 import logging
+import os
 import queue
 import socket
 import threading
@@ -78,17 +79,23 @@ class Client:
         self._token = token
         self._place = {"venue": venue, "account": account}
         self._clock = clock
-        self._queue: queue.Queue[bytes] = queue.Queue(capacity)
-        self._spool = None if spool is None else Spool(Path(spool))
+        self._capacity = capacity
+        self._folder = None if spool is None else Path(spool)
+        self._complained: set[str] = set()
+        self._begin()
+        atexit.register(self.close, 1.0)
+
+    def _begin(self) -> None:
+        """Make a queue and its thread; a forked child has neither, only locks nobody opens."""
+        self._program = os.getpid()
+        self._queue: queue.Queue[bytes] = queue.Queue(self._capacity)
+        self._spool = None if self._folder is None else Spool(self._folder)
         self._stop = threading.Event()
         self._until_s = float("inf")
-        self._pause_s = 0.0
-        self._again_s = 0.0
-        self._complained: set[str] = set()
+        self._pause_s = self._again_s = 0.0
         self._asked: http.client.HTTPConnection | None = None
         self._thread = threading.Thread(target=self._run, name="fillbook", daemon=True)
         self._thread.start()
-        atexit.register(self.close, 1.0)
 
     # -- what a bot says -------------------------------------------------------------------
 
@@ -112,6 +119,8 @@ class Client:
         """Tell any fact of the schema; `time` is now unless given. Never raises."""
         try:
             line = self._line(kind, fields)
+            if self._program != os.getpid():
+                self._begin()
             self.counts.told += 1
             self._queue.put_nowait(line)
         except queue.Full:
@@ -123,6 +132,8 @@ class Client:
 
     def close(self, timeout_s: float = 2.0) -> bool:
         """Send or spool what waits and stop; returns whether that was done in time."""
+        if self._program != os.getpid():
+            return True
         try:
             self._until_s = min(self._until_s, time.monotonic() + timeout_s)
             self._stop.set()
