@@ -27,7 +27,7 @@ from fillbook.monitor.service import Monitor
 from fillbook.sim.clock import SimClock
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.calls import Answer, Call, Read
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 from fillbook.sim.venues.limits import Limit, Limiter
 
 ACCOUNTS = [f"0x{nth:040x}" for nth in range(1, 51)]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from fillbook.ground.clock import DAY_NS, MINUTE_NS, SECOND_NS
 from fillbook.sim.clock import SimClock
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 from fillbook.sim.venues.limits import Limit, Limiter
 
 UNLIMITED = 10**9

@@ -20,15 +20,15 @@ from fillbook.sim.clock import SimClock, SimPace
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.orders import SimOrder
-from fillbook.sim.venues.binance import BinanceServer
-from fillbook.sim.venues.binance_rows import CONDITIONAL, client_id
+from fillbook.sim.venues.binance.rows import CONDITIONAL, client_id
+from fillbook.sim.venues.binance.server import BinanceServer
 from fillbook.sim.venues.calls import Key
 from fillbook.sim.world import START_MS
 from fillbook.sources.attach import Attached, Tools, attach, pager_of
-from fillbook.sources.binance_asks import FUTURES_LIMIT, PAGE_ROWS, WEB_LIMIT
-from fillbook.sources.binance_live import BinanceAccount
-from fillbook.sources.binance_manners import BinanceManners, BinanceSigner
-from fillbook.sources.binance_orders import cause_of
+from fillbook.sources.binance.asks import FUTURES_LIMIT, PAGE_ROWS, WEB_LIMIT
+from fillbook.sources.binance.live import BinanceAccount
+from fillbook.sources.binance.manners import BinanceManners, BinanceSigner
+from fillbook.sources.binance.orders import cause_of
 from fillbook.sources.credentials import Credentials
 from fillbook.sources.files.registry import reparse
 from fillbook.sources.pager import Pager

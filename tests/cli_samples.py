@@ -22,8 +22,8 @@ from fillbook.analysis.answers import (
     WhySlice,
     Window,
 )
-from fillbook.analysis.checked import Check as Compared
-from fillbook.analysis.checked import NearFill, Reconciliation
+from fillbook.analysis.reconcile.answer import Check as Compared
+from fillbook.analysis.reconcile.answer import NearFill, Reconciliation
 from fillbook.cli.shapes import Examination
 from fillbook.facts.finding import Finding
 from fillbook.ground.checks import Check

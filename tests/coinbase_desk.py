@@ -20,15 +20,15 @@ from fillbook.sim.clock import SimClock, SimPace
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.calls import Key
-from fillbook.sim.venues.coinbase import CoinbaseServer
-from fillbook.sim.venues.coinbase_histories import ORDERS_A_PAGE
-from fillbook.sim.venues.coinbase_keys import new_secret
-from fillbook.sim.venues.coinbase_rows import client_id_of, entries_of, order_id_of
+from fillbook.sim.venues.coinbase.histories import ORDERS_A_PAGE
+from fillbook.sim.venues.coinbase.keys import new_secret
+from fillbook.sim.venues.coinbase.rows import client_id_of, entries_of, order_id_of
+from fillbook.sim.venues.coinbase.server import CoinbaseServer
 from fillbook.sim.world import START_MS
 from fillbook.sources.attach import Attached, Tools, attach
-from fillbook.sources.coinbase_asks import LIMIT
-from fillbook.sources.coinbase_live import CoinbaseAccount
-from fillbook.sources.coinbase_manners import CoinbaseManners, CoinbaseSigner
+from fillbook.sources.coinbase.asks import LIMIT
+from fillbook.sources.coinbase.live import CoinbaseAccount
+from fillbook.sources.coinbase.manners import CoinbaseManners, CoinbaseSigner
 from fillbook.sources.credentials import Credentials
 from fillbook.sources.files.registry import reparse
 from fillbook.sources.pager import Pager

@@ -19,14 +19,14 @@ from fillbook.sim.clock import SimClock, SimPace
 from fillbook.sim.executions import SimFill
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
-from fillbook.sim.venues.hyperliquid_rows import fill_key
+from fillbook.sim.venues.hyperliquid.rows import fill_key
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 from fillbook.sim.world import START_MS
 from fillbook.sources.attach import Attached, Tools, attach
 from fillbook.sources.faults import SourceError
 from fillbook.sources.files.registry import reparse
-from fillbook.sources.hyperliquid_asks import LIMIT, HyperliquidManners
-from fillbook.sources.hyperliquid_live import HyperliquidAccount
+from fillbook.sources.hyperliquid.asks import LIMIT, HyperliquidManners
+from fillbook.sources.hyperliquid.live import HyperliquidAccount
 from fillbook.sources.sockets import SocketDoor
 from fillbook.sources.stream import AttachEstimate
 from fillbook.sources.transport import Patience, Transport

@@ -19,7 +19,7 @@ from fillbook.ground.clock import DAY_NS, MINUTE_NS
 from fillbook.sim.cast import SWING
 from fillbook.sim.clock import SimClock
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 
 PATIENCE_S = 60.0
 MS_NS = 1_000_000

@@ -28,7 +28,7 @@ from fillbook.sim.executions import Order, SimFunding
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.orders import OrderKind, Side
 from fillbook.sim.prices import Market
-from fillbook.sim.venues.binance import BinanceServer
+from fillbook.sim.venues.binance.server import BinanceServer
 from fillbook.sim.venues.calls import Key
 from fillbook.sim.world import BTCUSDC, TREND
 from fillbook.sources.attach import Tools

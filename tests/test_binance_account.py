@@ -16,8 +16,8 @@ from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS
 from fillbook.ground.errors import ConfigError
 from fillbook.ground.live_settings import AttachSettings
 from fillbook.sources.attach import Tools, check_rights
-from fillbook.sources.binance_live import BinanceAccount, open_account
-from fillbook.sources.binance_socket import UserListener
+from fillbook.sources.binance.live import BinanceAccount, open_account
+from fillbook.sources.binance.socket import UserListener
 from fillbook.sources.faults import BrokenAnswerError, KeyRefusedError, SourceError
 from fillbook.sources.files.registry import reparse
 from fillbook.sources.redact import MASK, Redactor

@@ -17,8 +17,8 @@ import pytest
 
 from fillbook.facts.model import AnyFact, Charge, Fill, Funding, OrderUpdate, Report, Transfer
 from fillbook.ground.clock import parse_ns
-from fillbook.sources.binance_rows import INCOME, ORDERS, TRADES, drafts_of
-from fillbook.sources.binance_socket import UserListener
+from fillbook.sources.binance.rows import INCOME, ORDERS, TRADES, drafts_of
+from fillbook.sources.binance.socket import UserListener
 from fillbook.sources.files.records import parse_object
 from fillbook.sources.pace import SystemPace
 from fillbook.sources.redact import Redactor

@@ -25,8 +25,8 @@ from fillbook.marks.series import Mark, MarkStore
 from fillbook.sim.cast import HEDGE
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.world import TREND
-from fillbook.sources.binance_asks import history_ask
-from fillbook.sources.binance_manners import BinanceSigner
+from fillbook.sources.binance.asks import history_ask
+from fillbook.sources.binance.manners import BinanceSigner
 from fillbook.sources.faults import KeyRefusedError
 from fillbook.sources.files.importing import import_paths
 from fillbook.sources.manners import query_text

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fillbook.ground.clock import SECOND_NS
 from fillbook.ground.errors import ConfigError
-from fillbook.sources.binance_asks import history_ask, listen_key_ask, state_ask
-from fillbook.sources.binance_manners import BinanceManners, BinanceSigner
+from fillbook.sources.binance.asks import history_ask, listen_key_ask, state_ask
+from fillbook.sources.binance.manners import BinanceManners, BinanceSigner
 from fillbook.sources.credentials import Credentials
 from fillbook.sources.faults import (
     BrokenAnswerError,

@@ -17,7 +17,7 @@ from fillbook.ground.clock import DAY_NS, MINUTE_NS
 from fillbook.sim.cast import HEDGE
 from fillbook.sim.clock import SimClock
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.binance import BinanceServer
+from fillbook.sim.venues.binance.server import BinanceServer
 from fillbook.sim.venues.calls import Key
 from monitor_runs import Running, rows_of, running, waited
 

@@ -10,7 +10,7 @@ import pytest
 
 from fillbook.facts.model import Charge, Fill, Funding, OrderUpdate, Report, Transfer
 from fillbook.ground.clock import parse_ns
-from fillbook.sources.binance import instrument_of
+from fillbook.sources.binance.fills import instrument_of
 from reader_runs import CASES, read_file, read_text
 
 D = Decimal

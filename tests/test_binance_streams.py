@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from fillbook.facts.model import OrderUpdate
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
-from fillbook.sources.binance_income_stream import IncomeStream
-from fillbook.sources.binance_rates import RatesStream
-from fillbook.sources.binance_streams import (
+from fillbook.sources.binance.income_stream import IncomeStream
+from fillbook.sources.binance.rates import RatesStream
+from fillbook.sources.binance.streams import (
     AlgoOrdersStream,
     OrdersStream,
     SymbolStream,

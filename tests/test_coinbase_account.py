@@ -30,11 +30,11 @@ from fillbook.journal.store import Journal
 from fillbook.marks.series import MarkStore
 from fillbook.resolve.claims import resolve
 from fillbook.sources.attach import Tools, attach, check_rights, insist
-from fillbook.sources.coinbase_live import CoinbaseAccount, open_account
-from fillbook.sources.coinbase_manners import CoinbaseSigner
-from fillbook.sources.coinbase_order_streams import NamedOrdersStream
-from fillbook.sources.coinbase_owed import Owed
-from fillbook.sources.coinbase_socket import Heard, UserListener
+from fillbook.sources.coinbase.live import CoinbaseAccount, open_account
+from fillbook.sources.coinbase.manners import CoinbaseSigner
+from fillbook.sources.coinbase.order_streams import NamedOrdersStream
+from fillbook.sources.coinbase.owed import Owed
+from fillbook.sources.coinbase.socket import Heard, UserListener
 from fillbook.sources.credentials import Credentials
 from fillbook.sources.faults import (
     BrokenAnswerError,

@@ -17,9 +17,9 @@ import pytest
 
 from fillbook.facts.model import AnyFact, Fill, OrderUpdate, Report
 from fillbook.ground.clock import parse_ns
-from fillbook.sources.coinbase_owed import Owed
-from fillbook.sources.coinbase_rows import FILLS, ORDERS, drafts_of
-from fillbook.sources.coinbase_socket import Heard, UserListener
+from fillbook.sources.coinbase.owed import Owed
+from fillbook.sources.coinbase.rows import FILLS, ORDERS, drafts_of
+from fillbook.sources.coinbase.socket import Heard, UserListener
 from fillbook.sources.files.records import parse_object
 from fillbook.sources.source import RowError
 from fillbook.sources.stream import Nudge

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from coinbase_desk import CREDENTIALS, MS, Desk, desk_run
-from fillbook.analysis.reconciling import reconcile
-from fillbook.analysis.stated import Stated
+from fillbook.analysis.reconcile.book import reconcile
+from fillbook.analysis.reconcile.stated import Stated
 from fillbook.analysis.summary import Query, load, why
 from fillbook.facts.model import Report
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, iso
@@ -23,10 +23,10 @@ from fillbook.marks.series import Mark, MarkStore
 from fillbook.sim.cast import COINBASE_BOT, PERPS
 from fillbook.sim.faults import BY_NAME, FAULTS, FaultPlan
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.coinbase import CoinbaseServer
-from fillbook.sim.venues.coinbase_rows import order_id_of
-from fillbook.sources.coinbase_asks import ask_of
-from fillbook.sources.coinbase_manners import CoinbaseSigner
+from fillbook.sim.venues.coinbase.rows import order_id_of
+from fillbook.sim.venues.coinbase.server import CoinbaseServer
+from fillbook.sources.coinbase.asks import ask_of
+from fillbook.sources.coinbase.manners import CoinbaseSigner
 from fillbook.sources.faults import KeyRefusedError
 from fillbook.sources.files.importing import import_paths
 from fillbook.sources.source import ReadOptions

@@ -20,9 +20,9 @@ from fillbook.sim.clock import SimClock
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.calls import Key
-from fillbook.sim.venues.coinbase import CoinbaseServer
-from fillbook.sim.venues.coinbase_keys import new_secret
-from fillbook.sim.venues.coinbase_rows import entries_of
+from fillbook.sim.venues.coinbase.keys import new_secret
+from fillbook.sim.venues.coinbase.rows import entries_of
+from fillbook.sim.venues.coinbase.server import CoinbaseServer
 from monitor_runs import Running, rows_of, running, waited
 
 KEY, SECRET = "organizations/monitored-org/apiKeys/monitored-key", new_secret()

@@ -26,8 +26,8 @@ from fillbook.facts.model import (
 from fillbook.ground.clock import parse_ns
 from fillbook.resolve.corrections import apply_corrections
 from fillbook.resolve.standing import Standing
-from fillbook.sources.coinbase import base_of
-from fillbook.sources.coinbase_rows import FILLS, ORDERS, PRODUCTS, drafts_of
+from fillbook.sources.coinbase.fills import base_of
+from fillbook.sources.coinbase.rows import FILLS, ORDERS, PRODUCTS, drafts_of
 from fillbook.sources.files.records import parse_object
 from fillbook.sources.source import Draft, RowError
 

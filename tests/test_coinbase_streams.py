@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, iso, parse_ns
-from fillbook.sources.coinbase_order_streams import NamedOrdersStream, OrdersStream
-from fillbook.sources.coinbase_owed import Owed, Unshown
-from fillbook.sources.coinbase_products import ProductsStream
-from fillbook.sources.coinbase_streams import FillsStream, read_place
+from fillbook.sources.coinbase.order_streams import NamedOrdersStream, OrdersStream
+from fillbook.sources.coinbase.owed import Owed, Unshown
+from fillbook.sources.coinbase.products import ProductsStream
+from fillbook.sources.coinbase.streams import FillsStream, read_place
 from fillbook.sources.faults import BrokenAnswerError
 from fillbook.sources.stream import Answer, PulledPage
 

@@ -19,7 +19,7 @@ from fillbook.analysis.digest import Summary, digest
 from fillbook.analysis.summary import fills, load, performance, trades
 from fillbook.analysis.view import BookView, Query
 from fillbook.desks.portfolio_memory import PortfolioMemoryEngine
-from fillbook.desks.telemetry_metrics import MetricsPage
+from fillbook.desks.telemetry.metrics import MetricsPage
 from fillbook.desks.trade_ends import closed_event
 from fillbook.desks.trade_monitor import TradeMonitor
 from fillbook.desks.trade_outcomes import exits_of

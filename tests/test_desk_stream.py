@@ -12,7 +12,7 @@ import pytest
 
 from fillbook.analysis.answers import TradeRow
 from fillbook.desks.telemetry import PerformanceTelemetry
-from fillbook.desks.telemetry_positions import Difference
+from fillbook.desks.telemetry.positions import Difference
 from fillbook.facts.model import Report
 from fillbook.ground.clock import DAY_NS, HOUR_NS, SECOND_NS, iso, parse_ns
 from fillbook.journal.store import Journal, verify_book

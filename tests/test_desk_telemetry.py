@@ -493,7 +493,7 @@ def test_fees_the_venue_tells_do_not_count_again_from_events(
 def test_a08_only_matching_rows_are_read_from_every_page(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fillbook.desks.telemetry_costs.PAGE_ROWS", 3)
+    monkeypatch.setattr("fillbook.desks.telemetry.costs.PAGE_ROWS", 3)
     rows = [income("COMMISSION", "-1", n, T0 + (n // 2) * MINUTE_NS) for n in range(11)]
     rows += [income("FUNDING_FEE", "-1", 50, T0, "ETHUSDT")]
     client = Client(sorted(rows, key=lambda row: int(row["time"])))

@@ -32,9 +32,9 @@ from fillbook.monitor.pidfile import Farewell, PidFile
 from fillbook.sim.cast import HEDGE, SWING
 from fillbook.sim.clock import SimClock
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.binance import BinanceServer
+from fillbook.sim.venues.binance.server import BinanceServer
 from fillbook.sim.venues.calls import Key
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 from fillbook.sources.attach import Tools
 from fillbook.sources.redact import Redactor
 from fillbook.sources.transport import Patience

@@ -17,10 +17,10 @@ import pytest
 
 from fillbook.facts.model import Fill, Funding, OrderUpdate, Report, Transfer
 from fillbook.sources.files.records import parse_object
-from fillbook.sources.hyperliquid_asks import answered
-from fillbook.sources.hyperliquid_rows import ApiContext, drafts_of
-from fillbook.sources.hyperliquid_socket import UserListener
-from fillbook.sources.hyperliquid_state import PerpState, SpotState, position_text
+from fillbook.sources.hyperliquid.asks import answered
+from fillbook.sources.hyperliquid.rows import ApiContext, drafts_of
+from fillbook.sources.hyperliquid.socket import UserListener
+from fillbook.sources.hyperliquid.state import PerpState, SpotState, position_text
 from fillbook.sources.pace import SystemPace
 from fillbook.sources.stream import Answer, Nudge
 

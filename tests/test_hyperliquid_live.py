@@ -23,15 +23,15 @@ from fillbook.sim.cast import SWING
 from fillbook.sim.clock import SimClock
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 from fillbook.sim.world import HARVESTER, MAKER
 from fillbook.sources.attach import Tools, attach, open_account, pull_all
 from fillbook.sources.faults import BrokenAnswerError, KeyRefusedError, UnreadableError
 from fillbook.sources.files.importing import import_paths
 from fillbook.sources.files.registry import reparse
-from fillbook.sources.hyperliquid_holdings import Holdings
-from fillbook.sources.hyperliquid_markets import Markets
-from fillbook.sources.hyperliquid_socket import UserListener
+from fillbook.sources.hyperliquid.holdings import Holdings
+from fillbook.sources.hyperliquid.markets import Markets
+from fillbook.sources.hyperliquid.socket import UserListener
 from fillbook.sources.pace import SystemPace
 from fillbook.sources.source import ReadOptions
 from fillbook.sources.stream import Answer, Ask, LiveAccount, Nudge

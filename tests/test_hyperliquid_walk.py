@@ -9,8 +9,8 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fillbook.sources.hyperliquid_chain import Break, Link, Place, follow
-from fillbook.sources.hyperliquid_walk import MS_NS, Kind, Seen, advance, begin, read_walk
+from fillbook.sources.hyperliquid.chain import Break, Link, Place, follow
+from fillbook.sources.hyperliquid.walk import MS_NS, Kind, Seen, advance, begin, read_walk
 from fillbook.sources.stream import Gap
 
 BASE_MS = 1_000_000

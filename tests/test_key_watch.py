@@ -20,7 +20,7 @@ from fillbook.publish.prometheus import exposition
 from fillbook.sim.cast import HEDGE
 from fillbook.sim.clock import SimClock, SimPace
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.binance import BinanceServer
+from fillbook.sim.venues.binance.server import BinanceServer
 from fillbook.sim.venues.calls import Key
 from fillbook.sim.world import START_MS
 from fillbook.sources.attach import Tools

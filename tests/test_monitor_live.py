@@ -15,7 +15,7 @@ import pytest
 
 from cli_run import fillbook
 from fillbook.sim.cast import SWING
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 from fillbook.sim.world import MAKER
 from monitor_runs import (
     Running,

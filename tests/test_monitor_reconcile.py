@@ -19,8 +19,8 @@ from fillbook.sim.clock import SimClock
 from fillbook.sim.executions import SimFill
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.base import VenueServer
-from fillbook.sim.venues.binance import BinanceServer
-from fillbook.sim.venues.binance_rows import fill_key
+from fillbook.sim.venues.binance.rows import fill_key
+from fillbook.sim.venues.binance.server import BinanceServer
 from fillbook.sim.venues.calls import Key
 from monitor_runs import Running, configure, rows_of, running, venue_of, waited
 from test_binance_monitor import KEY, SECRET

@@ -33,14 +33,14 @@ from fillbook.sim.cast import COINBASE_BOT, HEDGE, PERPS, SWING
 from fillbook.sim.clock import SimClock, SimPace
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.base import VenueServer
-from fillbook.sim.venues.binance import BinanceServer
+from fillbook.sim.venues.binance.server import BinanceServer
 from fillbook.sim.venues.calls import Key
-from fillbook.sim.venues.coinbase import CoinbaseServer
-from fillbook.sim.venues.coinbase_keys import new_secret
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.venues.coinbase.keys import new_secret
+from fillbook.sim.venues.coinbase.server import CoinbaseServer
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 from fillbook.sim.world import START_MS
 from fillbook.sources.attach import Tools, open_account
-from fillbook.sources.binance_socket import UserListener
+from fillbook.sources.binance.socket import UserListener
 from fillbook.sources.examining import examine
 from fillbook.sources.faults import SourceError
 from fillbook.sources.reads import VENUES

@@ -15,7 +15,7 @@ from fillbook.ground.clock import parse_ns
 from fillbook.ground.errors import InputError
 from fillbook.sources.files.opened import SourceFile
 from fillbook.sources.files.registry import detect
-from fillbook.sources.hyperliquid import direction_side
+from fillbook.sources.hyperliquid.fills import direction_side
 from reader_runs import CASES, read_file, read_text
 
 FILLS = CASES / "hyperliquid_fills.json"

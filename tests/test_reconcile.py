@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 import binance_desk
 import coinbase_desk
 import hyperliquid_desk
-from fillbook.analysis.checked import Check, Reconciliation
-from fillbook.analysis.reconciling import finding_of, reconcile
-from fillbook.analysis.stated import KINDS, Stated
+from fillbook.analysis.reconcile.answer import Check, Reconciliation
+from fillbook.analysis.reconcile.book import finding_of, reconcile
+from fillbook.analysis.reconcile.stated import KINDS, Stated
 from fillbook.analysis.summary import load, why
 from fillbook.analysis.view import Query
 from fillbook.cli.app import app
@@ -42,9 +42,9 @@ from fillbook.monitor.snapshots import SnapshotBook
 from fillbook.sim.cast import COINBASE_BOT, HEDGE, SWING
 from fillbook.sim.executions import SimFill
 from fillbook.sim.orders import SimOrder
-from fillbook.sim.venues.binance_rows import commission_row, fill_key, income_key
-from fillbook.sim.venues.coinbase_rows import entries_of, order_id_of
-from fillbook.sim.venues.hyperliquid_rows import fill_key as hyperliquid_key
+from fillbook.sim.venues.binance.rows import commission_row, fill_key, income_key
+from fillbook.sim.venues.coinbase.rows import entries_of, order_id_of
+from fillbook.sim.venues.hyperliquid.rows import fill_key as hyperliquid_key
 from fillbook.sources.writing import DirectWriter
 
 T0 = 1_767_225_600 * SECOND_NS

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from fillbook.analysis.checked import Check
+from fillbook.analysis.reconcile.answer import Check
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import BookView
 from fillbook.facts.model import Claim, Component, Report

@@ -11,7 +11,7 @@ import pytest
 from fillbook.facts.model import Claim, Claimed, Fill
 from fillbook.resolve.claims import resolve
 from fillbook.resolve.order import tolerance
-from fillbook.sources.hyperliquid import draft_fill
+from fillbook.sources.hyperliquid.fills import draft_fill
 from fillbook.sources.rows import Row
 from strategies import SECOND, Import, charge, fill, funding, market, number, remember
 

@@ -22,7 +22,7 @@ from fillbook.sim.cast import HEDGE
 from fillbook.sim.clock import SimClock
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.binance import BinanceServer
+from fillbook.sim.venues.binance.server import BinanceServer
 from fillbook.sim.venues.calls import Key
 from fillbook.sim.world import BNB_RATE, START_MS, TREND
 from shapes import jkorf, shape_of, unlike

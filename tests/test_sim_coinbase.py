@@ -23,9 +23,9 @@ from fillbook.sim.clock import SimClock
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.calls import Key
-from fillbook.sim.venues.coinbase import ROOT, CoinbaseServer
-from fillbook.sim.venues.coinbase_keys import new_secret
-from fillbook.sim.venues.coinbase_rows import order_id_of
+from fillbook.sim.venues.coinbase.keys import new_secret
+from fillbook.sim.venues.coinbase.rows import order_id_of
+from fillbook.sim.venues.coinbase.server import ROOT, CoinbaseServer
 from fillbook.sim.world import START_MS
 from shapes import jkorf
 

@@ -18,7 +18,7 @@ from fillbook.sim.cast import SWING
 from fillbook.sim.clock import SimClock
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.live import LiveWorld
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 from fillbook.sim.world import HARVESTER, HYPERLIQUID, MAKER, START_MS, make_world
 from fillbook.sim.writers import user_fills_json, user_funding_json
 from shapes import jkorf, keys_in_all, shape_of, unlike

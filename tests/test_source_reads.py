@@ -27,10 +27,10 @@ from fillbook.sim.cast import COINBASE_BOT, HEDGE, PERPS, SWING
 from fillbook.sim.clock import SimClock, SimPace
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.venues.base import VenueServer
-from fillbook.sim.venues.binance import BinanceServer
+from fillbook.sim.venues.binance.server import BinanceServer
 from fillbook.sim.venues.calls import Call, Key, Read
-from fillbook.sim.venues.coinbase import CoinbaseServer
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.venues.coinbase.server import CoinbaseServer
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 from fillbook.sim.world import START_MS
 from fillbook.sources.attach import Tools, attach, open_account, pager_of
 from fillbook.sources.faults import ForbiddenRequestError

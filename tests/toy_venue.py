@@ -20,7 +20,7 @@ from fillbook.marks.series import Mark
 from fillbook.sources.cursors import begin_walk, by_parts, read_cursor, step, window_of
 from fillbook.sources.faults import CursorExpiredError, SourceError
 from fillbook.sources.files.records import parse_object
-from fillbook.sources.hyperliquid import draft_fill
+from fillbook.sources.hyperliquid.fills import draft_fill
 from fillbook.sources.manners import Manners, Received
 from fillbook.sources.source import RowError
 from fillbook.sources.stream import (

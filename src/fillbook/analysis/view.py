@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fillbook.analysis.feegaps import fee_findings
 from fillbook.analysis.recall import Recall
-from fillbook.analysis.reconcile import funding_findings, recorded_findings, venue_findings
+from fillbook.analysis.reconcile.findings import funding_findings, recorded_findings, venue_findings
 from fillbook.analysis.valuation import Valuer
 from fillbook.facts.finding import Finding
 from fillbook.ground.errors import UsageError

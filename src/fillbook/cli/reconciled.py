@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fillbook.analysis.answers import Answer
-from fillbook.analysis.checked import Check, Reconciliation
+from fillbook.analysis.reconcile.answer import Check, Reconciliation
 from fillbook.cli.figures import UNKNOWN, clean, grouped, moment, money, plural, shortened
 from fillbook.cli.page import Page
 from fillbook.cli.tables import Cell, Column, Tone

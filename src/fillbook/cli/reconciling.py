@@ -26,8 +26,8 @@ def reconcile(asked: Asked) -> None:
       fillbook reconcile --account main --since 7d
       fillbook reconcile --json
     """
-    from fillbook.analysis.reconciling import reconcile as compare
-    from fillbook.analysis.stated import KINDS, Stated
+    from fillbook.analysis.reconcile.book import reconcile as compare
+    from fillbook.analysis.reconcile.stated import KINDS, Stated
     from fillbook.cli.opening import folded, opened_book
     from fillbook.cli.page import Page, print_csv, print_json
     from fillbook.cli.reconciled import CheckLine, lines_of, show_reconciled

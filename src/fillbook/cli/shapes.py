@@ -16,7 +16,7 @@ from fillbook.analysis.answers import (
     TradeRow,
     Why,
 )
-from fillbook.analysis.checked import Reconciliation
+from fillbook.analysis.reconcile.answer import Reconciliation
 from fillbook.facts.finding import Finding
 from fillbook.ground.checks import Check, CheckState
 from fillbook.journal.backup import Copied

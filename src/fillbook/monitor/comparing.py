@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from fillbook.analysis.checked import Check
+from fillbook.analysis.reconcile.answer import Check
 from fillbook.analysis.view import BookView
 from fillbook.ground.clock import HOUR_NS, SECOND_NS
 from fillbook.ground.errors import BookError

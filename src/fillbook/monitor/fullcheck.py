@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fillbook.analysis.checked import Reconciliation
-from fillbook.analysis.reconciling import reconcile
-from fillbook.analysis.stated import KINDS, Stated
+from fillbook.analysis.reconcile.answer import Reconciliation
+from fillbook.analysis.reconcile.book import reconcile
+from fillbook.analysis.reconcile.stated import KINDS, Stated
 from fillbook.analysis.valuation import Valuer
 from fillbook.analysis.view import BookView, Query
 from fillbook.ground.settings import Settings

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Sequence
 
-from fillbook.analysis.checked import Check
+from fillbook.analysis.reconcile.answer import Check
 from fillbook.analysis.view import BookView
 from fillbook.facts.finding import Finding
 from fillbook.ground.clock import MINUTE_NS, SECOND_NS

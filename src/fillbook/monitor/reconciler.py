@@ -13,10 +13,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from fillbook.analysis.checked import Check
-from fillbook.analysis.nearby import SETTLE_NS
-from fillbook.analysis.positioncheck import gap_at, position_check
-from fillbook.analysis.reconciling import finding_of
+from fillbook.analysis.reconcile.answer import Check
+from fillbook.analysis.reconcile.book import finding_of
+from fillbook.analysis.reconcile.nearby import SETTLE_NS
+from fillbook.analysis.reconcile.positions import gap_at, position_check
 from fillbook.analysis.view import BookView
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import Component, Report

@@ -15,7 +15,7 @@ import msgspec
 from fillbook.analysis.answers import CurrencyTotals, Ladder
 from fillbook.analysis.daily import DailyRecord
 from fillbook.analysis.digest import Summary
-from fillbook.analysis.reconciling import DIFFERENCES
+from fillbook.analysis.reconcile.book import DIFFERENCES
 from fillbook.ground.clock import SECOND_NS
 from fillbook.ground.exact import MONEY_ONE
 from fillbook.sources.liveness import AccountHealth, MonitorHealth

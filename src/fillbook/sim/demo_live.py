@@ -18,7 +18,7 @@ from fillbook.ground.settings import Settings
 from fillbook.sim.clock import SimClock, SimPace
 from fillbook.sim.live import LiveWorld
 from fillbook.sim.prices import DAY_MS
-from fillbook.sim.venues.hyperliquid import HyperliquidServer
+from fillbook.sim.venues.hyperliquid.server import HyperliquidServer
 from fillbook.sim.world import DAYS, HARVESTER, LABELS, MAKER, SEED, START_MS
 from fillbook.sources.attach import Tools
 

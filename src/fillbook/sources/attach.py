@@ -88,7 +88,7 @@ def open_account(settings: AttachSettings, tools: Tools) -> LiveAccount:
     ConfigError for an unknown venue, an unsafe key file or a foreign address.
     """
     venue = reads_of(settings.venue).venue
-    opening: OpenAccount = import_module(f"fillbook.sources.{venue}_live").open_account
+    opening: OpenAccount = import_module(f"fillbook.sources.{venue}.live").open_account
     return opening(settings, tools)
 
 

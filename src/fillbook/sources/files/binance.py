@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import msgspec
 
 from fillbook.facts.model import AnyFact
-from fillbook.sources.binance import VENUE
-from fillbook.sources.binance_rows import (
+from fillbook.sources.binance.fills import VENUE
+from fillbook.sources.binance.rows import (
     INCOME,
     ORDERS,
     TRADES,

@@ -13,8 +13,8 @@ import msgspec
 
 from fillbook.facts.model import AnyFact
 from fillbook.ground.errors import InputError
-from fillbook.sources.coinbase import VENUE
-from fillbook.sources.coinbase_rows import (
+from fillbook.sources.coinbase.fills import VENUE
+from fillbook.sources.coinbase.rows import (
     FILLS,
     ORDERS,
     PRODUCTS,

@@ -22,8 +22,8 @@ from fillbook.sources.files.records import (
     parse_object,
     parsed_record,
 )
-from fillbook.sources.hyperliquid import VENUE, told_currency
-from fillbook.sources.hyperliquid_rows import SOURCE, ApiContext, drafts_of, unwrapped
+from fillbook.sources.hyperliquid.fills import VENUE, told_currency
+from fillbook.sources.hyperliquid.rows import SOURCE, ApiContext, drafts_of, unwrapped
 from fillbook.sources.reading import Parsed, Reading, Terms, Whose, facts_of
 from fillbook.sources.rows import Row
 from fillbook.sources.source import (

@@ -13,7 +13,7 @@ from fillbook.facts.model import Fill, Liquidity
 from fillbook.ground.clock import MINUTE_NS
 from fillbook.sources.files.opened import SourceFile
 from fillbook.sources.files.table import Context, Named, TableReader, zone_of
-from fillbook.sources.hyperliquid import (
+from fillbook.sources.hyperliquid.fills import (
     DUST,
     VENUE,
     agreed_side,

@@ -15,7 +15,7 @@ from fillbook.ground.clock import SECOND_NS
 from fillbook.ground.errors import InputError
 from fillbook.sources.files.opened import SourceFile
 from fillbook.sources.files.table import Context, Named, TableReader, naive_times, zone_of
-from fillbook.sources.hyperliquid import (
+from fillbook.sources.hyperliquid.fills import (
     DUST,
     USDC,
     VENUE,

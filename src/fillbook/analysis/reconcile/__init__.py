@@ -1,0 +1,1 @@
+"""Our numbers against what venues state: a check and a source of findings, never of money."""

@@ -1,0 +1,1 @@
+"""Coinbase Advanced on loopback: its own shapes, limits and rights, and its faults on command."""

@@ -1,0 +1,1 @@
+"""Binance USD-M: its rows as facts, its histories as streams, an account attached read-only."""

@@ -1,0 +1,1 @@
+"""Coinbase Advanced: its rows as facts, its histories as streams, an account attached read-only."""
