@@ -18,12 +18,10 @@ from fillbook.cli.opening import find
 from fillbook.ground.clock import SECOND_NS
 from fillbook.ledger.kernel import compiled_fold, compiled_snapshot
 from fillbook.sim.clock import SimClock, SimPace
-from fillbook.sources import (  # noqa: F401 (found by name later)
-    binance_live,
-    coinbase_live,
-    hyperliquid_live,
-)
 from fillbook.sources.attach import Tools
+from fillbook.sources.binance import live as _binance  # noqa: F401 (found by name later)
+from fillbook.sources.coinbase import live as _coinbase  # noqa: F401
+from fillbook.sources.hyperliquid import live as _hyperliquid  # noqa: F401
 from fillbook.sources.transport import Patience
 
 CLOCK, SAID = "clock", "said.txt"

@@ -88,7 +88,11 @@ def is_listed(venue: str, call: Call) -> bool:
 
 def modules_of(venue: str) -> set[str]:
     folder = Path(next(iter(fillbook.sources.__path__)))
-    return {f"fillbook.sources.{path.stem}" for path in folder.glob(f"{venue}*.py")}
+    return {
+        f"fillbook.sources.{venue}.{path.stem}"
+        for path in (folder / venue).glob("*.py")
+        if path.stem != "__init__"
+    }
 
 
 @pytest.mark.parametrize(("venue", "who"), ACCOUNTS)
