@@ -1,6 +1,6 @@
 """Attaches accounts, read-only: who it is, what its key may do, what the first pull will take.
 
-A venue is the module `fillbook.sources.<venue>_live` with one function,
+A venue is the module `fillbook.sources.<venue>.live` with one function,
 `open_account(settings, tools) -> LiveAccount`. It is loaded only when an account needs it.
 """
 
@@ -19,15 +19,17 @@ from fillbook.journal.values import BatchOpen
 from fillbook.sources.budget import Budget, Limit
 from fillbook.sources.credentials import Credentials, load_credentials
 from fillbook.sources.faults import SourceError
+from fillbook.sources.manners import Manners, Signer
 from fillbook.sources.pace import Pace, SystemPace
 from fillbook.sources.pager import Pager
 from fillbook.sources.reads import reads_of
 from fillbook.sources.redact import EVERYWHERE, Redactor
 from fillbook.sources.rights import Verdict, insist, judge
+from fillbook.sources.sockets import SocketDoor
 from fillbook.sources.source import RANK_API
 from fillbook.sources.stream import AttachEstimate, JournalWriter, LiveAccount, Stream
 from fillbook.sources.streambook import batch_id_of
-from fillbook.sources.transport import Patience
+from fillbook.sources.transport import Patience, Transport
 
 OpenAccount = Callable[[AttachSettings, "Tools"], LiveAccount]
 Told = Callable[[AttachEstimate], None]
@@ -64,6 +66,36 @@ class Tools:
             known = self._budgets[venue, scope] = Budget(venue, limit, share, self.pace)
         known.lower(share)
         return known
+
+    def transport(
+        self,
+        settings: AttachSettings,
+        limit: Limit,
+        manners: Manners,
+        signer: Signer | None = None,
+        scope: str = "",
+    ) -> Transport:
+        """Make the one way an account's reads take, within the budget of their limit."""
+        return Transport(
+            settings.venue,
+            self.pace,
+            self.budget(settings.venue, limit, settings.share, scope),
+            signer=signer,
+            manners=manners,
+            urls=settings.urls,
+            patience=self.patience,
+            redactor=self.redactor,
+        )
+
+    def door(self, settings: AttachSettings) -> SocketDoor:
+        """Make the one way to a venue's websocket."""
+        return SocketDoor(
+            settings.venue,
+            self.pace,
+            urls=settings.urls,
+            patience=self.patience,
+            redactor=self.redactor,
+        )
 
 
 class Attached(msgspec.Struct, frozen=True, kw_only=True):

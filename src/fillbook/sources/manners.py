@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from fillbook.ground.clock import SECOND_NS
 from fillbook.ground.exact import parse_decimal
 from fillbook.sources.faults import (
+    BrokenAnswerError,
     KeyRefusedError,
     RateLimitedError,
     RefusedError,
@@ -23,7 +24,9 @@ from fillbook.sources.faults import (
     VenueFailedError,
 )
 from fillbook.sources.skew import DATE_GRAIN_NS, date_header_ns
-from fillbook.sources.stream import Ask, Headers
+from fillbook.sources.stream import Answer, Ask, Headers
+
+T = TypeVar("T")
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,3 +140,15 @@ def retry_after_ns(headers: Headers) -> int | None:
     except ValueError:
         return None
     return int(min(max(seconds, Decimal(0)), Decimal(86_400)) * SECOND_NS)
+
+
+def decoded(answer: Answer, kind: type[T], venue: str) -> T:
+    """Return an answer decoded; BrokenAnswerError, naming the venue, when of another shape."""
+    try:
+        return msgspec.json.decode(answer.text, type=kind)
+    except msgspec.DecodeError as fault:
+        raise BrokenAnswerError(
+            f"the venue sent an answer of another shape ({fault})",
+            venue,
+            "nothing to do if it passes: it is tried again",
+        ) from None

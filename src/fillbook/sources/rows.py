@@ -104,6 +104,13 @@ class Row:
             raise RowError(name, "is blank" if name in self.cells else "is missing")
         return text
 
+    def part(self, name: str) -> Row:
+        """Return the row inside a cell; RowError where there is none."""
+        part = self.cells.get(name)
+        if not isinstance(part, dict):
+            raise RowError(name, "is missing")
+        return Row(part)
+
     def number(self, name: str) -> Decimal | None:
         """Return a cell as Decimal, or None when blank."""
         text = self.text(name)

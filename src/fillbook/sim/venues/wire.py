@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import uvicorn
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -43,11 +42,6 @@ class Wire:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
         self.port = 0
-
-    @property
-    def is_up(self) -> bool:
-        """Say whether the port is being served."""
-        return self._thread is not None
 
     def up(self) -> None:
         """Open the port: the same one again after `down`. Returns once it answers."""
@@ -139,12 +133,6 @@ def cut(transport: asyncio.Transport) -> None:
         with contextlib.suppress(OSError):
             plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
-
-
-def transport_of(request: Request) -> asyncio.Transport:
-    """Return the connection a request came in on."""
-    transport: asyncio.Transport = request.scope["state"]["transport"]
-    return transport
 
 
 class Reset(Response):

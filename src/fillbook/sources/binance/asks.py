@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import msgspec
-
 from fillbook.ground.clock import DAY_NS, MINUTE_NS
 from fillbook.sources.binance.fills import MILLISECOND_NS, VENUE
 from fillbook.sources.budget import Limit
-from fillbook.sources.faults import BrokenAnswerError
+from fillbook.sources.manners import decoded
 from fillbook.sources.stream import Answer, Ask, Auth
 
 T = TypeVar("T")
@@ -102,11 +100,4 @@ def listen_key_ask(*, extend: bool) -> Ask:
 
 def answered(answer: Answer, kind: type[T]) -> T:
     """Return an answer decoded; BrokenAnswerError when it is not of that shape."""
-    try:
-        return msgspec.json.decode(answer.text, type=kind)
-    except msgspec.DecodeError as fault:
-        raise BrokenAnswerError(
-            f"the venue sent an answer of another shape ({fault})",
-            VENUE,
-            "nothing to do if it passes: it is tried again",
-        ) from None
+    return decoded(answer, kind, VENUE)

@@ -301,30 +301,15 @@ def open_account(settings: AttachSettings, tools: Tools) -> BinanceAccount:
 
     def transport(scope: str) -> Transport:
         limit = WEB_LIMIT if scope else FUTURES_LIMIT
-        return Transport(
-            VENUE,
-            tools.pace,
-            tools.budget(VENUE, limit, settings.share, scope),
-            signer=signer,
-            manners=BinanceManners(counts_weight=not scope),
-            urls=settings.urls,
-            patience=tools.patience,
-            redactor=tools.redactor,
-        )
+        manners = BinanceManners(counts_weight=not scope)
+        return tools.transport(settings, limit, manners, signer, scope)
 
-    door = SocketDoor(
-        VENUE,
-        tools.pace,
-        urls=settings.urls,
-        patience=tools.patience,
-        redactor=tools.redactor,
-    )
     return BinanceAccount(
         credentials.hint,
         settings.label or f"binance {credentials.hint}",
         transport(""),
         None if on_testnet else transport("web"),
-        door,
+        tools.door(settings),
         tools.pace,
         redactor=tools.redactor,
         symbols=settings.symbols,

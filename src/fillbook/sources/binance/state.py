@@ -13,7 +13,7 @@ from fillbook.facts.model import Report
 from fillbook.marks.series import Mark
 from fillbook.sources.binance.fills import MILLISECOND_NS, MILLISECONDS, VENUE, position_side_in
 from fillbook.sources.rows import Row
-from fillbook.sources.source import Draft, RowError
+from fillbook.sources.source import Draft
 
 
 def timed_text(at_ns: int, name: str, row: msgspec.Raw) -> str:
@@ -35,7 +35,7 @@ def draft_position(row: Row, account: str) -> Draft:
 
     In hedge mode the short leg's size is below zero, as the venue prints it.
     """
-    told = _part(row, "position")
+    told = row.part("position")
     symbol, ts_ns = told.need("symbol"), row.when("time", MILLISECONDS)
     side = position_side_in(told)
     report = Report(
@@ -54,7 +54,7 @@ def draft_position(row: Row, account: str) -> Draft:
 
 def draft_asset(row: Row, account: str) -> Draft:
     """Turn a timed asset of the account into a report of equity: wallet plus open results."""
-    told = _part(row, "asset")
+    told = row.part("asset")
     asset, ts_ns = told.need("asset"), row.when("time", MILLISECONDS)
     report = Report(
         venue=VENUE,
@@ -83,10 +83,3 @@ def rate_of(told: Row, asset: str, quote: str, source: str) -> Mark | None:
     if not px:
         return None
     return Mark(VENUE, f"{asset}/{quote}", told.when("time", MILLISECONDS), px, "rate", source)
-
-
-def _part(row: Row, name: str) -> Row:
-    part = row.cells.get(name)
-    if not isinstance(part, dict):
-        raise RowError(name, "is missing")
-    return Row(part)

@@ -10,12 +10,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-import msgspec
-
 from fillbook.ground.clock import SECOND_NS
 from fillbook.sources.budget import Limit
 from fillbook.sources.coinbase.fills import VENUE
-from fillbook.sources.faults import BrokenAnswerError
+from fillbook.sources.manners import decoded
 from fillbook.sources.stream import Answer, Ask, Auth
 
 T = TypeVar("T")
@@ -50,11 +48,4 @@ def stamp_of(at_ns: int) -> str:
 
 def answered(answer: Answer, kind: type[T]) -> T:
     """Return an answer decoded; BrokenAnswerError when it is not of that shape."""
-    try:
-        return msgspec.json.decode(answer.text, type=kind)
-    except msgspec.DecodeError as fault:
-        raise BrokenAnswerError(
-            f"the venue sent an answer of another shape ({fault})",
-            VENUE,
-            "nothing to do if it passes: it is tried again",
-        ) from None
+    return decoded(answer, kind, VENUE)

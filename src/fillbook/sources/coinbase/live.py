@@ -227,30 +227,14 @@ def open_account(settings: AttachSettings, tools: Tools) -> CoinbaseAccount:
             "set key_file, or key_env and secret_env; docs/venues/coinbase.md shows how",
         )
     signer = CoinbaseSigner(credentials)
-    transport = Transport(
-        VENUE,
-        tools.pace,
-        # The limit is the key's.
-        tools.budget(VENUE, LIMIT, settings.share, credentials.hint),
-        signer=signer,
-        manners=CoinbaseManners(),
-        urls=settings.urls,
-        patience=tools.patience,
-        redactor=tools.redactor,
-    )
-    door = SocketDoor(
-        VENUE,
-        tools.pace,
-        urls=settings.urls,
-        patience=tools.patience,
-        redactor=tools.redactor,
-    )
+    # The limit is the key's.
+    transport = tools.transport(settings, LIMIT, CoinbaseManners(), signer, credentials.hint)
     return CoinbaseAccount(
         credentials.hint,
         settings.label or f"coinbase {credentials.hint}",
         transport,
         signer,
-        door,
+        tools.door(settings),
         tools.pace,
         products=settings.symbols,
     )

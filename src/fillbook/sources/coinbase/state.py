@@ -17,7 +17,7 @@ from fillbook.marks.series import Mark
 from fillbook.sources.coinbase.fills import TIMES, VENUE, instrument_of, is_contract, quote_of
 from fillbook.sources.reading import instrument_key
 from fillbook.sources.rows import Row, TimeForm
-from fillbook.sources.source import Draft, RowError
+from fillbook.sources.source import Draft
 
 MILLISECOND_NS = 1_000_000
 _MILLISECONDS = TimeForm("unix_ms")
@@ -44,7 +44,7 @@ def timed_text(at_ns: int, name: str, row: msgspec.Raw) -> str:
 def draft_position(row: Row, account: str) -> list[Draft]:
     """Turn the timed text of a position into a report: signed size, and the price as `px`."""
     is_cfm = "cfm" in row.cells
-    told = _part(row, "cfm" if is_cfm else "intx")
+    told = row.part("cfm" if is_cfm else "intx")
     symbol, ts_ns = told.need("product_id"), row.when("time", _MILLISECONDS)
     qty = _contracts(told) if is_cfm else _net_size(told)
     px = told.number("current_price") if is_cfm else _money(told, "mark_price")
@@ -89,7 +89,7 @@ def draft_product(row: Row, account: str) -> list[Draft]:
 
 
 def _contract(row: Row, account: str, symbol: str) -> Instrument:
-    told = _part(row, "future_product_details")
+    told = row.part("future_product_details")
     base = told.text("contract_root_unit") or told.text("contract_code") or symbol.partition("-")[0]
     quote = row.text("quote_currency_id") or quote_of(symbol)
     return Instrument(
@@ -126,10 +126,3 @@ def _best(book: Row, side: str) -> Decimal | None:
     levels = book.cells.get(side)
     first = levels[0] if isinstance(levels, list) and levels else None
     return Row(first).optional_positive("price") if isinstance(first, dict) else None
-
-
-def _part(row: Row, name: str) -> Row:
-    part = row.cells.get(name)
-    if not isinstance(part, dict):
-        raise RowError(name, "is missing")
-    return Row(part)

@@ -12,9 +12,9 @@ import msgspec
 
 from fillbook.ground.clock import MINUTE_NS
 from fillbook.sources.budget import Limit
-from fillbook.sources.faults import BrokenAnswerError, SourceError, VenueFailedError
+from fillbook.sources.faults import SourceError, VenueFailedError
 from fillbook.sources.hyperliquid.fills import VENUE
-from fillbook.sources.manners import Manners, Received
+from fillbook.sources.manners import Manners, Received, decoded
 from fillbook.sources.stream import Answer, Ask
 
 T = TypeVar("T")
@@ -44,14 +44,7 @@ def ask_of(kind: str, weight: int, rows: int = 0, **fields: object) -> Ask:
 
 def answered(answer: Answer, kind: type[T]) -> T:
     """Return an answer decoded; BrokenAnswerError when it is not of that shape."""
-    try:
-        return msgspec.json.decode(answer.text, type=kind)
-    except msgspec.DecodeError as fault:
-        raise BrokenAnswerError(
-            f"the venue sent an answer of another shape ({fault})",
-            VENUE,
-            "nothing to do if it passes: it is tried again",
-        ) from None
+    return decoded(answer, kind, VENUE)
 
 
 class HyperliquidManners(Manners):

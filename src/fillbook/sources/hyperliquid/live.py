@@ -244,21 +244,6 @@ class HyperliquidAccount:
 def open_account(settings: AttachSettings, tools: Tools) -> HyperliquidAccount:
     """Make the account of an address; ConfigError when it is none. Asks nothing yet."""
     address = public_address(settings, tools.redactor)
-    transport = Transport(
-        VENUE,
-        tools.pace,
-        tools.budget(VENUE, LIMIT, settings.share),
-        manners=HyperliquidManners(),
-        urls=settings.urls,
-        patience=tools.patience,
-        redactor=tools.redactor,
-    )
-    door = SocketDoor(
-        VENUE,
-        tools.pace,
-        urls=settings.urls,
-        patience=tools.patience,
-        redactor=tools.redactor,
-    )
+    transport = tools.transport(settings, LIMIT, HyperliquidManners())
     label = settings.label or f"{address[:6]}…{address[-4:]}"
-    return HyperliquidAccount(address, label, transport, door, tools.pace)
+    return HyperliquidAccount(address, label, transport, tools.door(settings), tools.pace)

@@ -63,11 +63,6 @@ class Markets:
         self._pairs: dict[str, Pair] = {}
         self._dexes: dict[str, str] = {"": USDC}
 
-    @property
-    def knows_spot(self) -> bool:
-        """Say whether the list of pairs was read."""
-        return bool(self._pairs)
-
     def learn_spot(self, meta: SpotMeta) -> None:
         """Take in the list of spot pairs."""
         tokens = {token.index: token for token in meta.tokens}
@@ -106,10 +101,6 @@ class Markets:
     def collateral(self, dex: str) -> str | None:
         """Return what a dex settles in; None when nobody has told yet."""
         return self._dexes.get(dex)
-
-    def dexes(self) -> list[str]:
-        """Return the dexes known, the venue's own ("") first."""
-        return sorted(self._dexes)
 
     def completed(self, raw: str, row: Row) -> str | None:
         """Return the text of a row with what its market is made of; None where it tells enough.

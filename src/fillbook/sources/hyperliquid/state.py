@@ -73,7 +73,7 @@ def equity_text(at_ms: int, parts: Sequence[tuple[str, str, str]]) -> str:
 
 def draft_position(row: Row, account: str) -> Draft:
     """Turn the text of one position into a report: signed size, and the mark it is valued at."""
-    position = _part(row, "position")
+    position = row.part("position")
     coin, ts_ns = position.need("coin"), row.when("time", _MILLISECONDS)
     report = Report(
         venue=VENUE,
@@ -90,7 +90,7 @@ def draft_position(row: Row, account: str) -> Draft:
 
 def draft_holding(row: Row, account: str) -> Draft:
     """Turn the text of one spot holding into a report of a position."""
-    holding = _part(row, "holding")
+    holding = row.part("holding")
     instrument, ts_ns = holding.need("instrument"), row.when("time", _MILLISECONDS)
     report = Report(
         venue=VENUE,
@@ -149,10 +149,3 @@ def exact_quotient(value: Decimal, size: Decimal) -> Decimal | None:
 
 def _shortened(number: Decimal) -> Decimal:
     return number.quantize(Decimal(1).scaleb(-decimals_of(number)))
-
-
-def _part(row: Row, name: str) -> Row:
-    part = row.cells.get(name)
-    if not isinstance(part, dict):
-        raise RowError(name, "is missing")
-    return Row(part)
