@@ -22,6 +22,7 @@ from fillbook.ground.exact import from_scaled
 from fillbook.journal.store import Journal
 from fillbook.journal.values import Appended, BatchOpen, Page, Resume
 from fillbook.marks.series import Mark, MarkStore
+from fillbook.monitor.oddmarks import OddMarks
 
 Result = TypeVar("Result")
 Task = Callable[[Journal, MarkStore], None]
@@ -48,6 +49,7 @@ class JournalThread:
         self._fault: BookError | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self.drained = 0
+        self.odd_marks = OddMarks()
 
     @property
     def fault(self) -> BookError | None:
@@ -85,9 +87,9 @@ class JournalThread:
         return await self._do(lambda journal, _: journal.append(page, self._clock()))
 
     async def put_marks(self, marks: Sequence[Mark]) -> None:
-        """Keep prices beside the book."""
+        """Keep prices beside the book; `odd_marks` tells those that no store can hold."""
         if marks:
-            await self._do(lambda _, store: store.put(marks))
+            await self._do(lambda _, store: self.odd_marks.put(store, marks))
 
     async def seq(self) -> int:
         """Return the newest row of the book, everything asked for before this included."""

@@ -32,14 +32,12 @@ from fillbook.monitor.journaling import JournalThread
 from fillbook.monitor.livebook import LiveBook
 from fillbook.monitor.pidfile import Farewell, PidFile
 from fillbook.monitor.puller import AccountPuller
+from fillbook.monitor.pushed import Pushed
 from fillbook.monitor.serving import Serving
 from fillbook.monitor.tracker import open_names
 from fillbook.monitor.watch import Watch
 from fillbook.sources.attach import Tools
-from fillbook.sources.intake import Intake, Taken, follow
 from fillbook.sources.liveness import AccountHealth, MonitorHealth
-from fillbook.sources.push import Place
-from fillbook.sources.source import Rejected
 
 Say = Callable[[str], None]
 
@@ -90,8 +88,13 @@ class Monitor:
             self._is_caught_up,
             self._pace,
         )
-        self._intake = Intake(self.journal, self._labels, self._live.nudge)
-        self._watched = [folder / Path(name).expanduser() for name in monitor.watched_files]
+        self._pushed = Pushed(
+            self.journal,
+            lambda: [account.health for account in self._accounts],
+            self._live.nudge,
+            [folder / Path(name).expanduser() for name in monitor.watched_files],
+            self._pace,
+        )
         self._failed: dict[int, str] = {}
 
     # -- running ---------------------------------------------------------------------------
@@ -117,7 +120,7 @@ class Monitor:
         try:
             self.journal.start()
             self._live.start()
-            doors = Doors(self.health, metrics, self._take, token)
+            doors = Doors(self.health, metrics, self._pushed.take, token)
             serving.start(make_app(doors, monitor.host))
             pid_file.serves(serving.url)
             self._greet(serving.url)
@@ -136,7 +139,7 @@ class Monitor:
             self._watch_over(),
             self._comparing.run(),
             *kept,
-            *(self._follow(path) for path in self._watched),
+            *self._pushed.works(),
         ]
 
     def _greet(self, url: str) -> None:
@@ -180,40 +183,6 @@ class Monitor:
             await self._pace.rest(_TRY_AGAIN_NS)
             self._failed.pop(nth, None)
             self._accounts[nth] = self._account_of(self._settings.attach[nth])
-
-    async def _follow(self, path: Path) -> None:
-        """Take what a bot appends to a file; lines that cannot be read are logged."""
-
-        def refused(line: Rejected) -> None:
-            _log.warning("%s line %s: %s %s", path, line.line, line.field or "it", line.reason)
-
-        while not self._are_named():
-            await self._pace.rest(_LOOK_NS)
-        while True:
-            try:
-                await follow(path, self._intake, self._pace, refused)
-            except BookError:
-                raise
-            except FillbookError as fault:
-                _log.warning("%s: %s", path, fault)
-                await self._pace.rest(_TRY_AGAIN_NS)
-
-    async def _take(self, body: bytes) -> Taken:
-        """Take what a bot posts; FillbookError while labels mean nothing yet: it is sent again."""
-        if not self._are_named():
-            what = "accounts are still being attached, so their labels mean nothing yet"
-            raise FillbookError(what, "", "send the same lines again in a moment")
-        return await self._intake.take(body)
-
-    def _are_named(self) -> bool:
-        """Say whether every account that can be attached has told who it is."""
-        known = (account.health for account in self._accounts)
-        return all(one.account or one.state == "refused" for one in known)
-
-    def _labels(self) -> dict[str, Place]:
-        """Return the names that people gave to attached accounts."""
-        known = (account.health for account in self._accounts)
-        return {one.label: Place(one.venue, one.account) for one in known if one.account}
 
     def _account_of(self, attach: AttachSettings) -> AccountPuller:
         return AccountPuller(
@@ -279,8 +248,9 @@ class Monitor:
             tracked=len(self.watch.tracker.tracked),
             pending=len(self.watch.tracker.pending),
             accounts=accounts,
-            findings=tuple(
-                f for each in self._accounts for f in (*each.findings(), *each.differences)
+            findings=(
+                *(f for each in self._accounts for f in (*each.findings(), *each.differences)),
+                *self.journal.odd_marks.findings,
             ),
         )
 
