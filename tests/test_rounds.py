@@ -25,8 +25,8 @@ PATIENCE_S = 60.0
 class OfCoin(ByTime):
     """The fills of one coin as a stream of its own."""
 
-    def __init__(self, coin: str, every_ns: int) -> None:
-        super().__init__(page=50)
+    def __init__(self, coin: str, every_ns: int, page: int = 50) -> None:
+        super().__init__(page=page)
         self.every_ns = every_ns
         self.name = f"trades/{coin}"
         self.instrument = coin
@@ -41,7 +41,11 @@ class Watched:
     """Rounds over a toy venue; knows which streams are being read right now."""
 
     def __init__(
-        self, desk: Desk, coins: tuple[str, ...] = COINS, every_ns: int = 30 * SECOND_NS
+        self,
+        desk: Desk,
+        coins: tuple[str, ...] = COINS,
+        every_ns: int = 30 * SECOND_NS,
+        page: int = 50,
     ) -> None:
         self.rounds = Rounds(desk.pace, every_ns, lambda: None)
         self.active: Counter[str] = Counter()
@@ -67,11 +71,16 @@ class Watched:
                 self.active[coin] -= 1
 
         desk.account.read = watched  # type: ignore[method-assign]
-        self.rounds.add(desk.pager(OfCoin(coin, every_ns)) for coin in coins)
+        self.rounds.add(desk.pager(OfCoin(coin, every_ns, page)) for coin in coins)
 
     def deep(self) -> list[int]:
         """Return when days were read again, on the clock of durations."""
         return [at for at, since_ns in self.since if since_ns < NOW_NS + at - 2 * DAY_NS]
+
+    def read_since(self, begun: int) -> list[tuple[str, bool]]:
+        """Return what was read since then, and whether it lay days back."""
+        read = zip(self.order[begun:], self.since[begun:], strict=True)
+        return [(coin, since_ns < NOW_NS - DAY_NS) for coin, (_, since_ns) in read]
 
     async def _go_on(self) -> None:
         await asyncio.sleep(0)
@@ -202,3 +211,48 @@ def test_a_backfill_reads_only_what_could_explain_the_difference(tmp_path: Path)
         assert not await watched.rounds.backfill(("fills",), "SOL", deep=True)
 
     run(tmp_path, ToyVenue(rows(), page=50), body)
+
+
+def test_a_long_deep_pull_holds_up_neither_the_other_streams_nor_the_account(
+    tmp_path: Path,
+) -> None:
+    async def body(desk: Desk) -> None:
+        watched = Watched(desk, ("BTC", "ETH", "SOL"), page=4)
+        btc = watched.rounds.pagers["trades/BTC"]
+        await watched.until(lambda: not watched.rounds.is_arriving)
+        desk.venue.rows += [fill(NOW_MS + n, 101 + 2 * n, coin) for n, coin in enumerate(COINS[:3])]
+        pages, go_on = 0, asyncio.Event()
+
+        async def hold() -> None:
+            nonlocal pages
+            is_btc = watched.order[-1] == "BTC"
+            pages += is_btc
+            if is_btc and pages >= 3:
+                await go_on.wait()
+
+        watched.hold = hold
+        begun = len(watched.order)
+        desk.pace.elapsed_ns += FIRST_DEEP_NS
+
+        def is_beside() -> bool:
+            """Say that the others go on while the days of one stream are read again."""
+            if pages < 3 or not {103, 105} <= set(desk.tids()):
+                return False
+            assert 101 not in desk.tids(), "it has not got that far"
+            assert btc.health.state == "catching up"
+            assert not watched.rounds.is_arriving, "what is read again is here already"
+            assert not watched.rounds.is_catching_up
+            desk.pace.elapsed_ns += MINUTE_NS
+            assert "trades/BTC" not in watched.rounds.overdue()
+            assert {c for c, is_deep in watched.read_since(begun) if is_deep} == {"BTC"}
+            return watched.order[begun:].count("ETH") >= 20
+
+        await watched.until(is_beside)
+        go_on.set()
+        await watched.until(
+            lambda: {c for c, is_deep in watched.read_since(begun) if is_deep} == set(COINS[:3])
+        )
+        await watched.until(lambda: {101, 103, 105} <= set(desk.tids()))
+
+    early = [fill(NOW_MS - 5 * 24 * 3_600_000 + n, 501 + 2 * n, "BTC") for n in range(20)]
+    run(tmp_path, ToyVenue([*early, *rows()], page=4), body)
