@@ -263,6 +263,7 @@ def test_falling_far_behind_is_an_alarm_for_a_day() -> None:
     account = opened(ACCOUNT, pace=pace)
     fills = account._streams["fills"]  # type: ignore[attr-defined]
     now_ms = pace.now_ns() // MS
+    pace.elapsed_ns += MS
     page = fills.parse(
         answer([fill_row(now_ms, 1)], pace.now_ns()), fills.begin(None, pace.now_ns(), 0)
     )

@@ -66,14 +66,16 @@ class Puller:
     covered: list[tuple[int, int]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
-    def pull(self, now_ms: int, *, overlap_ms: int = OVERLAP_MS, pages: int = 10**6) -> int:
+    def pull(
+        self, now_ms: int, *, overlap_ms: int = OVERLAP_MS, pages: int = 10**6, unsure_ms: int = 0
+    ) -> int:
         walk = begin(self.cursor, now_ms, overlap_ms)
         kind = Kind(page_rows=self.venue.page, full_rows=self.venue.page, gone="gone")
         for nth in range(pages):
             assert nth < 500, "no progress"
             rows = self.venue.answer(walk.window.since_ms, walk.window.until_ms, now_ms)
             seen = Seen(times_ms=[row.at_ms for row in rows], links=[row.link for row in rows])
-            turn = advance(walk, seen, now_ms * MS_NS, kind)
+            turn = advance(walk, seen, (now_ms - unsure_ms) * MS_NS, kind)
             self.taken |= {row.number for row in rows}
             self.cursor = turn.walk.text()
             walk = read_walk(self.cursor)
@@ -182,6 +184,41 @@ def test_a_page_that_is_not_full_costs_one_read_and_a_quiet_account_no_more() ->
     assert [puller.pull(BASE_MS + 100_000 * n) for n in (1, 2, 3)] == [1, 1, 1]
     # The newest row is seen again each time: that is the proof that nothing has gone.
     assert puller.covered[-1] == (BASE_MS + 39, BASE_MS + 300_000)
+
+
+def test_a_row_that_came_while_we_asked_leaves_no_hole() -> None:
+    """Nothing is complete beyond the moment we surely asked at, and a row may be younger."""
+    venue = Venue(chained([(at, 0, 0, 1) for at in (0, 1_000)]), page=100)
+    puller = Puller(venue)
+    puller.pull(BASE_MS + 500)
+    puller.pull(BASE_MS + 1_010, unsure_ms=15)
+    assert puller.taken == {0, 1}
+    assert puller.covered[-1] == (BASE_MS + 1, BASE_MS + 995)
+    puller.pull(BASE_MS + 1_600)
+    assert puller.covered[-1] == (BASE_MS + 1, BASE_MS + 1_600)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    MOMENTS,
+    st.lists(st.tuples(st.integers(1, 200), st.integers(0, 90)), min_size=1, max_size=8),
+    st.integers(2, 80),
+)
+def test_what_was_pulled_stays_promised_whatever_the_clock_is_unsure_of(
+    moments: list[tuple[int, int, int, int]], rounds: list[tuple[int, int]], page: int
+) -> None:
+    moments = [(at, 0, coin, moved) for at, _, coin, moved in moments]
+    venue = Venue(chained(moments), page)
+    puller = Puller(venue)
+    now_ms = BASE_MS
+    for wait_ms, unsure_ms in rounds:
+        now_ms += wait_ms
+        puller.pull(now_ms, unsure_ms=min(unsure_ms, wait_ms))
+    puller.pull(now_ms + 500)
+    first_ms = min((event.at_ms for event in venue.events), default=0)
+    for event in venue.events:
+        told = any(since <= event.at_ms < until for since, until in puller.covered)
+        assert told or event.at_ms == first_ms or puller.in_a_gap(event.at_ms), event
 
 
 def test_a_venue_that_hides_what_it_showed_proves_nothing() -> None:

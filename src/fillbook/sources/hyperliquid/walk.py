@@ -224,13 +224,15 @@ def _look(
         places |= {coin: Place(each.since_ms, each.position) for coin, each in suspects.items()}
     # A venue that does not even show the row it showed before proves nothing.
     proven = walk.known_ms is None or low_ms is not None
+    # A row as young as the question leads no round: the next one begins in front of it.
+    settled_ms = [at for at in whole.times_ms if at < known_until_ms]
     newest_ms = walk.newest_ms
-    fresh = sum(1 for at in whole.times_ms if newest_ms is None or at > newest_ms)
+    fresh = sum(1 for at in settled_ms if newest_ms is None or at > newest_ms)
     reached = msgspec.structs.replace(
         walk,
         done_ms=max(walk.done_ms, known_until_ms) if proven else walk.done_ms,
         reach_ms=known_until_ms if proven else 0,
-        newest_ms=max((*whole.times_ms, newest_ms or 0)) if whole.times_ms else newest_ms,
+        newest_ms=max((*settled_ms, newest_ms or 0)) if settled_ms else newest_ms,
         places=newest(places, _MOST_PLACES),
         missing=missing,
         suspects=suspects,
