@@ -13,7 +13,7 @@ from fillbook.marks.series import MarkStore, marks_path
 from fillbook.monitor.pidfile import Farewell, PidFile
 from fillbook.monitor.service import Monitor
 from fillbook.sim.demo import run_demo
-from fillbook.sim.demo_live import LiveDemo, trading_on
+from fillbook.sim.demo_live import LiveDemo, left_off_ns, trading_on
 from fillbook.sim.world import HARVESTER, MAKER
 
 WITHIN_S = 240.0
@@ -64,7 +64,7 @@ def test_the_month_counts_once_and_new_fills_arrive(tmp_path: Path) -> None:
     settings = load_settings(book.parent / "fillbook.toml", {})
     before = n_fills(book, settings)
     lines: list[str] = []
-    with trading_on(settings, speed=600) as live:
+    with trading_on(settings, book, speed=600) as live:
         farewell = asyncio.run(watched(live, book, 3, lines))
         assert not live.venue.violations
         with live.venue.world.lock:
@@ -78,3 +78,22 @@ def test_the_month_counts_once_and_new_fills_arrive(tmp_path: Path) -> None:
         assert before[account] <= after[account] <= happened[account]
     assert sum(after.values()) >= sum(before.values()) + 3
     assert sum(line.endswith("read-only") for line in lines) == 2
+    _go_on_again(book, settings, sum(after.values()))
+
+
+def _go_on_again(book: Path, settings: Settings, had: int) -> None:
+    """Run once more, the demo finds its own book and the world where they stood."""
+    lines: list[str] = []
+    assert run_demo(book.parent, say=lines.append) == book
+    assert "all there already" in lines[-1]
+    stood_ns = left_off_ns(book)
+    with trading_on(settings, book, speed=600) as live:
+        assert live.venue.world.now_ms >= stood_ns // 1_000_000
+        farewell = asyncio.run(watched(live, book, 3, lines))
+    assert farewell.is_written and not farewell.fault
+    assert sum(n_fills(book, settings).values()) >= had + 3
+    with (
+        Journal.open(book, readonly=True) as journal,
+        MarkStore(marks_path(book), readonly=True) as marks,
+    ):
+        assert summary.findings(summary.load(journal, marks, settings), Query()) == []

@@ -147,5 +147,5 @@ def _go_on(book: Path) -> int:
     from fillbook.sim.demo_live import trading_on
 
     place = find(book)
-    with trading_on(place.settings) as live:
+    with trading_on(place.settings, place.book) as live:
         return watch(Place(place.book, live.settings), live.tools)

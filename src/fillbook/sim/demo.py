@@ -1,7 +1,8 @@
 """`fillbook demo`: a simulated month on disk, imported through the real readers into a book.
 
 No network, no clock beyond the journal's receive times, and nothing outside the given folder.
-Run again, it finds everything in place: every row is known, and the book stays as it is.
+Run again, it finds everything in place: every row is known, and the book stays as it is, what an
+earlier run went on to pull live included.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from fillbook.ground.clock import DAY_NS, day_of
 from fillbook.ground.errors import InputError
 from fillbook.journal.store import Journal
 from fillbook.marks.series import MarkStore
+from fillbook.sim.demo_live import is_of_demo
 from fillbook.sim.world import HARVESTER, LABELS, SEED, World, make_world
 from fillbook.sim.writers import MonthFile, write_month
 from fillbook.sources.files.importing import FileReport, Progress, import_paths
@@ -128,7 +130,10 @@ def _import(book: Path, files: list[MonthFile], progress: Progress | None) -> in
 def _refuse_strangers(journal: Journal, files: list[MonthFile], book: Path) -> None:
     ours = {SourceFile(file.path).fingerprint for file in files}
     # A file that speaks of several accounts has its fingerprint in front of theirs.
-    if all(batch.fingerprint.partition(":")[0] in ours for batch in journal.batches()):
+    if all(
+        batch.fingerprint.partition(":")[0] in ours or is_of_demo(batch.batch_id)
+        for batch in journal.batches()
+    ):
         return
     raise InputError(
         "the book in the demo's folder holds other imports",
