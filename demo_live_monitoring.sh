@@ -7,6 +7,11 @@ if [ -z "${PYTHON:-}" ]; then
   PYTHON=python3
   if [ -x "$here/.venv/bin/python" ]; then PYTHON="$here/.venv/bin/python"; fi
 fi
+case "$PYTHON" in
+  # The checks run in a folder of their own, where a relative path leads elsewhere.
+  /*) ;;
+  */*) PYTHON="$(pwd)/$PYTHON" ;;
+esac
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"

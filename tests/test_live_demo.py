@@ -25,6 +25,23 @@ def test_the_seven_checks_pass() -> None:
     assert lines[7] == "all seven checks passed"
 
 
+def test_the_interpreter_may_be_named_from_where_one_stands(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["sh", str(ROOT / "demo_live_monitoring.sh")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHON": "bin/python", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.stdout.splitlines()[0] == "✓ 1/7 Python environment", done.stdout
+
+
 def test_a_check_that_fails_ends_the_script_and_says_why(tmp_path: Path) -> None:
     # A package of the same name without the desks stands in front of the real one.
     (tmp_path / "fillbook").mkdir()
