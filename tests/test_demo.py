@@ -124,6 +124,32 @@ def test_a_book_with_other_imports_is_left_alone(tmp_path: Path) -> None:
         assert journal.head() == before
 
 
+@pytest.mark.parametrize(
+    ("called", "found", "typed"),
+    [
+        (".venv/bin/fillbook", False, ".venv/bin/fillbook"),
+        (".venv/bin/fillbook", True, "fillbook"),
+        ("fillbook", False, "fillbook"),
+    ],
+)
+def test_what_to_try_next_can_be_typed_as_it_stands(
+    book: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    called: str,
+    found: bool,
+    typed: str,
+) -> None:
+    """An environment that nobody has activated is not on the path."""
+    if found:
+        (tmp_path / "fillbook").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [called, "demo"])
+    done = CliRunner().invoke(app, ["demo", "--once", "--dir", str(book.parent)])
+    assert done.exit_code == 0, done.output
+    assert f"  {typed} why --by account --book {book}" in done.stdout.splitlines()
+
+
 def test_what_to_try_next_works(book: Path) -> None:
     commands = [
         line.split()[1:]

@@ -74,22 +74,22 @@ def run_demo(
     return book
 
 
-def what_next(book: Path, *, once: bool) -> list[str]:
-    """Return lines for after the answer: what else to ask of the demo's book."""
+def what_next(book: Path, *, once: bool, program: str = "fillbook") -> list[str]:
+    """Return lines for after the answer: what else to ask of the demo's book, as one types it."""
     if once:
         first = "That was the whole demo; it ends here. Ask the same book more:"
-        last = "Then your own fills: fillbook import PATH, fillbook why"
+        last = f"Then your own fills: {program} import PATH, {program} why"
     else:
         first = "Now the bots trade on, at sixty times our speed, and the monitor is attached."
         last = "Ask in a second terminal, while it runs; Ctrl+C here ends it."
-    live = [f"  fillbook monitor {word} --book {book}" for word in ("status", "metrics")]
+    live = [f"  {program} monitor {word} --book {book}" for word in ("status", "metrics")]
     return [
         first,
-        f"  fillbook why --by account --book {book}",
-        f"  fillbook why --by strategy --book {book}",
+        f"  {program} why --by account --book {book}",
+        f"  {program} why --by strategy --book {book}",
         *([] if once else live),
-        f"  fillbook trades --strategy breakout --book {book}",
-        f"  fillbook costs --book {book}",
+        f"  {program} trades --strategy breakout --book {book}",
+        f"  {program} costs --book {book}",
         last,
     ]
 
