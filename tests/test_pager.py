@@ -526,6 +526,18 @@ def test_counts_speak_of_events_only(tmp_path: Path) -> None:
     run(tmp_path, ToyVenue(many(11)), body)
 
 
+def test_a_restart_knows_how_old_the_newest_fact_is(tmp_path: Path) -> None:
+    """A quiet account after a restart is the one whose silence must be seen."""
+
+    async def body(desk: Desk) -> None:
+        await desk.pager().pull()
+        later = desk.pager()
+        assert (await later.pull()).new == 0
+        assert later.health.last_fact_ns == max(r["time"] for r in desk.venue.rows) * MS
+
+    run(tmp_path, ToyVenue(many(11)), body)
+
+
 def test_a_book_that_cannot_be_written_stops_more_than_a_stream(tmp_path: Path) -> None:
     Journal.create(tmp_path / "other.db").close()
 

@@ -16,12 +16,14 @@ State = Literal["new", "catching up", "running", "faulted", "halted"]
 class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the journal keeps as a stream's cursor: the stream's own, and the pager's memory.
 
-    `cursor` is None while nothing was ever pulled, and only a gap is known.
+    `cursor` is None while nothing was ever pulled, and only a gap is known. `newest_ns` is the
+    event time of the newest claim.
     """
 
     cursor: str | None = None
     until_ns: int | None = None
     gap: Gap | None = None
+    newest_ns: int | None = None
 
     def text(self) -> str:
         """Return it as the journal keeps it."""

@@ -34,7 +34,7 @@ def batch_id_of(venue: str, account: str, stream: str) -> str:
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """What the book made of a page; `newest_ns` is the latest event among its news."""
+    """What the book made of a page; `newest_ns` is the latest event of the stream so far."""
 
     new: int = 0
     known: int = 0
@@ -70,6 +70,7 @@ class StreamBook:
         )
         self._drafting = Drafting()
         self._is_open = False
+        self._newest_ns: int | None = None
         self._written_ticks = pace.ticks_ns()
         self._unwritten_pages = 0
 
@@ -83,6 +84,7 @@ class StreamBook:
             self.cursor = kept.cursor
             self.coverage.until_ns = kept.until_ns
             self.coverage.open_gap = kept.gap
+            self._newest_ns = kept.newest_ns
         self._is_open = True
 
     async def keep(self, page: PulledPage, asked: str, behind: str) -> Tally:
@@ -106,7 +108,7 @@ class StreamBook:
             return msgspec.structs.replace(done, known=done.known + known)
         self.cursor = behind
         self._unwritten_pages += 1
-        return Tally(known=known)
+        return Tally(known=known, newest_ns=self._newest_ns)
 
     async def speak_gap(self, gap: Gap) -> None:
         """Write a gap that stays open until it is filled."""
@@ -134,24 +136,25 @@ class StreamBook:
     async def _write(self, claims: Sequence[Claim], cursor: str | None, gap: Gap | None) -> Tally:
         spans = self.coverage.claims(self._pace.now_ns(), gap)
         until_ns, open_gap = self.coverage.when_written()
+        times = [claim.fact.ts_ns for claim in claims]
+        self._newest_ns = max((*times, self._newest_ns or 0)) or None
         done = await self._append([*claims, *spans], cursor, until_ns, open_gap)
         self.cursor = cursor
         self._written_ticks, self._unwritten_pages = self._pace.ticks_ns(), 0
         self.coverage.written(gap)
         # What is said about coverage is not counted among the rows.
         new = max(0, done.new - len(spans))
-        newest_ns = max((claim.fact.ts_ns for claim in claims), default=None)
         return Tally(
             new=new,
             known=len(claims) - new,
             conflicts=done.conflicts,
-            newest_ns=newest_ns if new else None,
+            newest_ns=self._newest_ns,
         )
 
     async def _append(
         self, claims: Sequence[Claim], cursor: str | None, until_ns: int | None, gap: Gap | None
     ) -> Appended:
-        kept = Kept(cursor=cursor, until_ns=until_ns, gap=gap)
+        kept = Kept(cursor=cursor, until_ns=until_ns, gap=gap, newest_ns=self._newest_ns)
         page = Page(batch_id=self._opening.batch_id, claims=claims, cursor=kept.text())
         try:
             done = await self._writer.append(page)
