@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Collection
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from fillbook.analysis.reconcile.answer import Check
@@ -154,6 +155,64 @@ def test_a_venue_that_does_not_answer_proves_nothing() -> None:
         account.answers = True
         await account.said(4, 2 * MINUTE)
         assert account.found == [("position-disagrees", "-3")]
+
+    live(body)
+
+
+def stated(theirs: int, at: str = "2026-01-05T00:30:00Z") -> Check:
+    """Compare the position with a statement in the book, behind which all fills are here."""
+    return msgspec.structs.replace(
+        check("differs"),
+        check="position",
+        position_side="net",
+        theirs=str(theirs),
+        difference=str(1 - theirs),
+        unit="BTC",
+        at=at,
+        next_step="fills since yesterday are missing",
+    )
+
+
+@pytest.mark.parametrize("is_polled_first", [True, False])
+def test_what_the_book_proves_is_told_after_a_restart_without_waiting(
+    is_polled_first: bool,
+) -> None:
+    async def body(account: Account) -> None:
+        if is_polled_first:
+            await account.said(4)
+        await account.reconciler.look_back([stated(4)])
+        for _ in range(3):
+            assert account.found == []
+            await account.said(4, 2 * SECOND)
+            if account.pulls == [("BTC", False), ("BTC", True)]:
+                break
+        assert account.found == [("position-disagrees", "-3")]
+        (found,) = account.reconciler.findings
+        assert found.ts_ns == T0 + HOUR // 2
+        assert found.next_step == "fills since yesterday are missing"
+        account.days_back = [fill(HOUR // 2 - SECOND, "buy", 3)]
+        account.reconciler.settle([stated(4)])
+        await account.said(4, 61 * MINUTE)
+        assert account.found == []
+
+    live(body)
+
+
+def test_what_the_book_proved_is_forgotten_with_the_fills_that_explain_it() -> None:
+    async def body(account: Account) -> None:
+        await account.reconciler.look_back([stated(4)])
+        account.days_back = [fill(HOUR // 2 - SECOND, "buy", 3)]
+        await account.said(4)
+        await account.said(4, SECOND)
+        assert account.pulls == [("BTC", False), ("BTC", True)]
+        assert account.lines == ["✓ main: BTC: fills came late and were found"]
+        # The next difference is one of its own, and has its ten minutes.
+        for _ in range(3):
+            await account.said(6, MINUTE)
+        assert account.pulls[2:] == [("BTC", False)]
+        assert account.found == []
+        await account.said(6, 10 * MINUTE)
+        assert account.found == [("position-disagrees", "-2")]
 
     live(body)
 

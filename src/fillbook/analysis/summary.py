@@ -14,6 +14,7 @@ from pathlib import Path
 from fillbook.analysis.answers import CostRow, FindingRow, Performance, PositionRow, Why
 from fillbook.analysis.costing import costs as cost_rows
 from fillbook.analysis.dayrecord import daily
+from fillbook.analysis.disagreeing import KINDS, Disagreeing
 from fillbook.analysis.keys import book_findings
 from fillbook.analysis.recall import Recall
 from fillbook.analysis.rows import fills
@@ -69,6 +70,8 @@ def load(
     rules = ResolveRules(strategies=settings.strategies.rules)
     method = settings.fold.method
     key = cache_key(head.hash, method, rules)
+    answers = None if cache is None else cache / "answers"
+    disagreeing = Disagreeing(lambda: journal.claims(as_of, kinds=KINDS), Recall(answers, key))
 
     def fold() -> Ledger:
         kept = LedgerCache(cache) if cache is not None and as_of is None else None
@@ -76,7 +79,7 @@ def load(
         if known is not None:
             return known
         ledger = fold_claims(
-            journal.claims(as_of=as_of),
+            disagreeing.passing(journal.claims(as_of=as_of)),
             method,
             rules,
             book_id=head.book_id,
@@ -85,6 +88,7 @@ def load(
             progress=progress,
         )
         if kept is not None:
+            disagreeing.findings(ledger)  # while the statements are at hand
             kept.tell(telling_key(method, rules), ledger)
             kept.store(key, ledger)
         return ledger
@@ -99,7 +103,8 @@ def load(
         found,
         seq=head.seq,
         head=head.hash,
-        recall=Recall(None if cache is None else cache / "answers", *state),
+        recall=Recall(answers, *state),
+        compared=disagreeing.findings,
     )
 
 

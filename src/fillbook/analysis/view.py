@@ -51,7 +51,8 @@ class BookView:
 
     `opened` are the findings of opening the journal, `seq` and `head` name its state. `ledger`,
     `end_ns` (where an open window ends: the newest event or mark) and what is derived from them
-    are computed on first use; `recall` remembers finished answers.
+    are computed on first use; `recall` remembers finished answers. `compared` finds where
+    its positions differ from what venues state.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class BookView:
         seq: int = 0,
         head: str = "",
         recall: Recall | None = None,
+        compared: Callable[[Ledger], Sequence[Finding]] = lambda ledger: (),
     ) -> None:
         self._fold = fold
         self.valuer = valuer
@@ -72,6 +74,7 @@ class BookView:
         self.seq = seq
         self.head = head
         self.recall = recall or Recall(None)
+        self._compared = compared
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -106,6 +109,7 @@ class BookView:
         """Return everything found by the journal, by folding, and against the venue."""
         found = [*self._opened, *self.ledger.findings, *self._venue[0]]
         found += funding_findings(self.ledger)
+        found += self._compared(self.ledger)
         for group in self.ledger.groups:
             found += recorded_findings(group)
             found += fee_findings(group, self.valuer)

@@ -20,7 +20,7 @@ from fillbook.analysis.reconcile.positions import gap_at, position_check
 from fillbook.analysis.view import BookView
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import Component, Report
-from fillbook.ground.clock import HOUR_NS, MINUTE_NS
+from fillbook.ground.clock import HOUR_NS, MINUTE_NS, parse_ns
 from fillbook.ledger.group import GroupLedger
 from fillbook.resolve.event import GroupKey
 
@@ -62,12 +62,16 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 class _Suspect(msgspec.Struct):
-    """A position that disagreed with one statement, and what was done about it."""
+    """A position that disagreed with one statement, and what was done about it.
+
+    `proof` is the comparison with an older statement that it was dated back to.
+    """
 
     report: Report
     gap: Decimal
     stage: Stage = "seen"
     deep_ns: int = 0
+    proof: Check | None = None
 
 
 class Reconciler:
@@ -88,6 +92,8 @@ class Reconciler:
         self._agreed_ns: dict[GroupKey, int] = {}
         self._first_ns: dict[GroupKey, int] = {}
         self._lasting: dict[Place, Check] = {}
+        # What statements in the book prove: known at once, also after a restart.
+        self._proven: dict[tuple[str, str | None, str | None], Check] = {}
         self._is_whole = True
         self.findings: tuple[Finding, ...] = ()
         """The differences that pulling again did not mend; may be read from any thread."""
@@ -106,6 +112,7 @@ class Reconciler:
                 self._drop(key)
             elif key not in self._suspects:
                 self._suspects[key] = _Suspect(report, gap)
+                self._date_back(key, self._suspects[key])
         if self._suspects:
             await self._look_again(venue, account)
 
@@ -146,10 +153,14 @@ class Reconciler:
         suspect.stage = "lasting"
         agreed_ns, first_ns = self._agreed_ns.get(key, 0), self._first_ns[key]
         check = position_check(group, key, suspect.report, suspect.gap, agreed_ns, first_ns)
+        if (proof := suspect.proof) is not None:
+            # The statements in the book know better since when they differ.
+            check = msgspec.structs.replace(check, next_step=proof.next_step, fills=proof.fills)
         self._found(check)
 
     def _drop(self, key: GroupKey) -> None:
         self._suspects.pop(key, None)
+        self._proven.pop(_place_of(key), None)
         for place in [place for place in self._lasting if place[:3] == _place_of(key)]:
             self._resolved(place)
 
@@ -157,6 +168,8 @@ class Reconciler:
 
     async def look_back(self, checks: Iterable[Check]) -> bool:
         """Pull days back for differences that were not seen before; says whether there were any."""
+        checks = list(checks)
+        self._prove(checks)
         fresh = [
             check
             for check in checks
@@ -175,6 +188,7 @@ class Reconciler:
 
         Where the venue did not answer, nothing is taken for lasting that was not before.
         """
+        self._prove(checks)
         told = {_place(check): check for check in checks if check.check in _COMPONENTS}
         for check in told.values():
             is_told = self._is_whole or _place(check) in self._lasting
@@ -184,6 +198,28 @@ class Reconciler:
             known = told.get(place)
             if place[0] != "position" and known is not None and known.state == "agrees":
                 self._resolved(place)
+
+    def _prove(self, checks: Iterable[Check]) -> None:
+        """Note which positions differ from a statement behind which the fills are complete.
+
+        Where the newest statement differs as well, that older one is looked into, without waiting.
+        """
+        self._proven = {
+            _place(check)[:3]: check
+            for check in checks
+            if check.check == "position" and check.state == "differs"
+        }
+        for key, suspect in self._suspects.items():
+            self._date_back(key, suspect)
+
+    def _date_back(self, key: GroupKey, suspect: _Suspect) -> None:
+        proof = self._proven.get(_place_of(key))
+        if proof is None or proof.at is None or suspect.stage == "lasting":
+            return
+        at_ns, qty = parse_ns(proof.at), Decimal(proof.theirs or 0)
+        if at_ns < suspect.report.ts_ns:
+            suspect.report = msgspec.structs.replace(suspect.report, ts_ns=at_ns, qty=qty)
+            suspect.proof = proof
 
     def _found(self, check: Check) -> None:
         place = _place(check)
