@@ -2,7 +2,8 @@
 
 A case is written for a trader. Its first line says what it shows. Then one line per event, in
 the order in which the book learns of them (times need not rise), then what must be true
-(`observed sell 1 @ 105 left=0` is a position found gone, with no fill to tell of it):
+(`observed sell 1 @ 105 left=0` is a position found gone, with no fill to tell of it; `stated 5`
+is all that the venue says is open in that minute):
 
     instrument BTCUSDT linear USDT
 
@@ -38,8 +39,10 @@ from fillbook.facts.model import (
     Decision,
     Fill,
     Funding,
+    Held,
     Instrument,
     OrderUpdate,
+    Report,
 )
 from fillbook.ground.clock import DAY_NS, parse_ns
 from fillbook.marks.series import Mark
@@ -259,6 +262,8 @@ def _read_event(case: Scenario, ts_ns: int, happened: str, wanted: str) -> None:
             what=named.get("what", "charge"),
         )
         case.add(charge, key_of(ts_ns, "charge", words[0]))
+    elif word == "stated":
+        _state(case, ts_ns, Decimal(rest))
     elif word == "mark":
         case.marks.append(Mark(VENUE, case.symbol, ts_ns, Decimal(rest)))
     elif word == "rate":
@@ -286,6 +291,16 @@ def _read_event(case: Scenario, ts_ns: int, happened: str, wanted: str) -> None:
         _correct(case, ts_ns, word, rest)
     else:
         raise ValueError(f"unknown event {word}")
+
+
+def _state(case: Scenario, ts_ns: int, qty: Decimal) -> None:
+    terms = {"venue": VENUE, "account": ACCOUNT, "ts_ns": ts_ns}
+    held = (Held(instrument=case.symbol, qty=qty),) if qty else ()
+    whole = Report(**terms, what="snapshot", held=held, printed_ns=60 * 10**9)  # type: ignore[arg-type]
+    case.add(whole, key_of(ts_ns, "snapshot"))
+    if qty:
+        row = Report(**terms, what="position", instrument=case.symbol, qty=qty)  # type: ignore[arg-type]
+        case.add(row, key_of(ts_ns, "position", case.symbol))
 
 
 def _correct(case: Scenario, ts_ns: int, word: str, rest: str) -> None:

@@ -29,7 +29,9 @@ from fillbook.facts.model import (
     Decision,
     Fill,
     Funding,
+    Held,
     Instrument,
+    Report,
 )
 
 VENUE, ACCOUNT = "testex", "acct"
@@ -141,6 +143,25 @@ def charge(at: int, amount: Any, *, key: str | None = None, **more: Any) -> Clai
     fields |= {"asset": "USD", "what": "interest"} | more
     fact = Charge(ts_ns=T0 + at, amount=Decimal(amount), **fields)
     return Claim(fact, key or f"charge|{at}|{amount}")
+
+
+def stated(
+    at: int, *held: tuple[str, Any], until: int | None = None, side: str = "net"
+) -> list[Claim]:
+    """Claim all positions of the account as its venue told them, somewhere in [at, until)."""
+    rows = tuple(
+        Held(instrument=name, qty=Decimal(qty), position_side=side)  # type: ignore[arg-type]
+        for name, qty in held
+    )
+    whole = Report(
+        venue=VENUE,
+        account=ACCOUNT,
+        ts_ns=T0 + at,
+        printed_ns=1 if until is None else until - at,
+        what="snapshot",
+        held=rows,
+    )
+    return [Claim(whole, f"snapshot|{at}|{whole.printed_ns}|{held}|{side}")]
 
 
 def other(fact: AnyFact, key: str) -> Claim:

@@ -20,6 +20,7 @@ from fillbook.sources.binance.live import BinanceAccount, open_account
 from fillbook.sources.binance.socket import UserListener
 from fillbook.sources.faults import BrokenAnswerError, KeyRefusedError, SourceError
 from fillbook.sources.files.registry import reparse
+from fillbook.sources.reading import facts_of
 from fillbook.sources.redact import MASK, Redactor
 from fillbook.sources.sockets import ReopenError
 from fillbook.sources.source import Draft
@@ -315,7 +316,7 @@ def test_all_positions_are_one_read_and_equity_comes_once_an_hour() -> None:
             assert told[2:] == [("equity", "USDC", "net", None, None, D("98.5"))] * equities
             for row in snapshot.rows:
                 again = reparse(snapshot.source, snapshot.context, row.raw)
-                assert again == [d.fact for d in row.drafts if isinstance(d, Draft)]
+                assert again == facts_of(row.drafts)
 
     venue = held()
     with_account(venue, body)
@@ -401,7 +402,9 @@ def test_a_clock_that_is_off_and_unknown_income_are_findings() -> None:
         row = {"symbol": "", "incomeType": "MOON_BONUS", "income": "3", "asset": "USDT"}
         text = json.dumps([{**row, "time": 1_799_999_999_999, "tranId": 1, "tradeId": ""}])
         cursor = streams.begin(None, account.venue_now_ns(), 0)
-        streams.parse(Answer(status=200, text=text, headers={}, asked_ns=1, received_ns=1), cursor)
+        streams.parse(
+            Answer(status=200, text=text, headers={}, asked_ns=1, told_ns=1, received_ns=1), cursor
+        )
         assert [f.code for f in account.findings()] == ["clock-skew", "income-type-unknown"]
         assert "90 s ahead of" in account.findings()[0].message
         assert "MOON_BONUS" in account.findings()[1].message
@@ -420,7 +423,7 @@ def listener(
 
     async def read(ask: Ask) -> Answer:
         asked.append(ask)
-        return Answer(status=200, text=reply(ask), headers={}, asked_ns=0, received_ns=0)
+        return Answer(status=200, text=reply(ask), headers={}, asked_ns=0, told_ns=0, received_ns=0)
 
     return UserListener(read, pace, redactor, lambda symbol: None), asked, redactor
 

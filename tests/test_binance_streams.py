@@ -129,7 +129,12 @@ def pull(
         rows = venue.answer(stream.ask(at, now_ns))
         text = json.dumps(rows)
         answer = Answer(
-            status=200, text=text, headers={}, asked_ns=now_ns - SECOND_NS, received_ns=now_ns
+            status=200,
+            text=text,
+            headers={},
+            asked_ns=now_ns - SECOND_NS,
+            told_ns=now_ns,
+            received_ns=now_ns,
         )
         page = stream.parse(answer, at)
         done.pages.append(page)
@@ -395,7 +400,9 @@ def test_conditional_orders_are_walked_by_their_own_names() -> None:
 
 
 def answer_of(text: str) -> Answer:
-    return Answer(status=200, text=text, headers={}, asked_ns=NOW_NS, received_ns=NOW_NS)
+    return Answer(
+        status=200, text=text, headers={}, asked_ns=NOW_NS, told_ns=NOW_NS, received_ns=NOW_NS
+    )
 
 
 @pytest.mark.parametrize("text", ['{"rows": []}', "null", "[1, 2]", '"no"', '[["a"]]'])

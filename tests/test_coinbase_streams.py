@@ -27,7 +27,9 @@ def fills() -> FillsStream:
 
 def answer(told: Any, asked_ns: int = NOW) -> Answer:
     text = json.dumps(told)
-    return Answer(status=200, text=text, headers={}, asked_ns=asked_ns, received_ns=asked_ns)
+    return Answer(
+        status=200, text=text, headers={}, asked_ns=asked_ns, told_ns=asked_ns, received_ns=asked_ns
+    )
 
 
 def a_fill(n: int, at: str = "2026-01-05T11:00:00Z") -> dict[str, Any]:

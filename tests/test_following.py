@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +13,7 @@ from fillbook.journal.store import Journal
 from fillbook.journal.values import BatchOpen, Page
 from fillbook.ledger.following import Following
 from fillbook.ledger.ledger import Ledger, fold_claims
-from strategies import ACCOUNT, T0, VENUE, fill, funding, market, other
+from strategies import ACCOUNT, T0, VENUE, fill, funding, market, other, stated
 
 LIVE, FILE = "live", "file"
 
@@ -195,7 +195,32 @@ def test_an_observed_close_and_the_late_fill_for_it_take_the_quick_way(tmp_path:
     assert book.following.full_folds == 1
 
 
+def test_a_statement_and_the_promise_behind_it_take_the_quick_way(tmp_path: Path) -> None:
+    """What is stated open has a group of its own as soon as the fills up to there are complete."""
+    book = Book(tmp_path / "book.db")
+    book.append([market("BTC"), market("ETH"), fill(10, "sell", 2), span(0, 20)])
+    book.agree()
+    for later in (
+        stated(30, ("BTC", 3), ("ETH", -4), until=35),
+        [span(20, 34)],
+        [span(34, 50)],
+        [fill(60, "sell", 3), span(50, 70)],
+        [fill(61, "buy", 4, instrument="ETH")],
+    ):
+        book.append(later)
+        book.agree()
+    assert book.following.full_folds == 1
+    held = [group.venue.outputs.position_after[-1] for group in book.both()[0].groups]
+    assert held == [0, 0]
+
+
 EVENTS = st.one_of(
+    st.builds(
+        stated,
+        st.integers(0, 40),
+        st.tuples(st.sampled_from(["BTC", "ETH"]), st.integers(-3, 3)),
+        until=st.integers(41, 50),
+    ),
     st.builds(
         fill,
         st.integers(0, 60),
@@ -235,11 +260,16 @@ EVENTS = st.one_of(
     )
 )
 def test_any_pages_of_any_sources(
-    tmp_path_factory: object, pages: list[tuple[str, list[Claim]]]
+    tmp_path_factory: object, pages: list[tuple[str, list[Claim | list[Claim]]]]
 ) -> None:
     book = Book(tmp_path_factory.mktemp("following") / "book.db")  # type: ignore[attr-defined]
     book.append([market("BTC"), market("ETH")])
     book.agree()
-    for batch, claims in pages:
-        book.append(claims, batch)
+    for batch, drawn in pages:
+        book.append(list(flat(drawn)), batch)
         book.agree()
+
+
+def flat(drawn: Iterable[Claim | list[Claim]]) -> Iterator[Claim]:
+    for each in drawn:
+        yield from each if isinstance(each, list) else [each]

@@ -59,7 +59,7 @@ def _answer(body: Any) -> Answer:
     for name in ("time", "token"):
         body = _numbered(body, name)
     text = json.dumps(body)
-    return Answer(status=200, text=text, headers={}, asked_ns=0, received_ns=0)
+    return Answer(status=200, text=text, headers={}, asked_ns=0, told_ns=0, received_ns=0)
 
 
 def _numbered(value: Any, name: str) -> Any:

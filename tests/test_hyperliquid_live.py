@@ -255,7 +255,14 @@ def fill_row(at_ms: int, tid: int, **changes: Any) -> dict[str, Any]:
 
 
 def answer(rows: list[dict[str, Any]], at_ns: int) -> Answer:
-    return Answer(status=200, text=json.dumps(rows), headers={}, asked_ns=at_ns, received_ns=at_ns)
+    return Answer(
+        status=200,
+        text=json.dumps(rows),
+        headers={},
+        asked_ns=at_ns,
+        told_ns=at_ns,
+        received_ns=at_ns,
+    )
 
 
 def test_falling_far_behind_is_an_alarm_for_a_day() -> None:
@@ -568,7 +575,7 @@ def test_a_position_that_cannot_be_read_is_never_taken_for_flat() -> None:
 
     async def read(ask: Ask) -> Answer:
         text = json.dumps(told if "clearinghouseState" in ask.body else {"balances": []})
-        return Answer(status=200, text=text, headers={}, asked_ns=1, received_ns=1)
+        return Answer(status=200, text=text, headers={}, asked_ns=1, told_ns=1, received_ns=1)
 
     with pytest.raises(BrokenAnswerError, match="szi '1,5' is not a decimal"):
         asyncio.run(Holdings(SWING, Markets(), read).snapshot(1))

@@ -52,6 +52,7 @@ def test_no_table_is_lost() -> None:
         fee-in-third-asset fee-unknown fee-without-rate first-in-first-out flip
         funding-first funding-split hedge-mode inverse
         ladder ladder-unlogged last-in-first-out late-assignment late-fact multiplier no-mark
+        opened-before opened-before-and-closed stated-and-lost
         partial-exits rebate retraction reversal spot-without-anchor twins two-sources
         two-sources-disagree vanished vanished-late-fill vanished-partly vanished-unpriced
     """

@@ -272,7 +272,9 @@ class ToyAccount:
         return self._transport.venue_now_ns()
 
     async def positions(self, now_ns: int) -> Snapshot:
-        return Snapshot(source="hyperliquid-api", context="{}", asked_ns=now_ns, rows=())
+        return Snapshot(
+            source="hyperliquid-api", context="{}", asked_ns=now_ns, told_ns=now_ns, rows=()
+        )
 
     async def marks(self, instruments: Collection[str], now_ns: int) -> Sequence[Mark]:
         return ()

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from fillbook.facts.model import SCHEMA_VERSION, AnyFact, Fill
+from fillbook.facts.model import SCHEMA_VERSION, AnyFact, Fill, Report
 from fillbook.ground.errors import BookDamagedError
 from fillbook.ground.exact import plain_text
 
@@ -65,6 +65,10 @@ def canonical(fact: AnyFact) -> AnyFact:
         value = getattr(fact, name)
         if value is not None:
             changed[name] = canonical(value)
+    if isinstance(fact, Report) and fact.held:
+        changed["held"] = tuple(
+            msgspec.structs.replace(each, qty=Decimal(plain_text(each.qty))) for each in fact.held
+        )
     return msgspec.structs.replace(fact, **changed) if changed else fact
 
 

@@ -65,7 +65,7 @@ _OWN = {
     for tag, kind in KINDS.items()
 }
 _FETCH = {tag: attrgetter(*_BASE, *_OWN[tag], "printed_ns") for tag in KINDS}
-_NESTED = frozenset({"aliases", "replacement"})
+_NESTED = frozenset({"aliases", "replacement", "held"})
 # Said or left out, it is the same; left out, the bytes are those of whoever left it out.
 _UNSAID = {"multiplier": "1"}
 _RISKY = ('"', "=", "+", "@")
@@ -114,7 +114,7 @@ def _plain(cell: object) -> object:
     if isinstance(cell, Decimal):
         return plain_text(cell)
     if isinstance(cell, tuple):
-        return list(cell)
+        return [msgspec.to_builtins(each) for each in cell]
     return msgspec.Raw(encode(cell)) if isinstance(cell, Fill) else cell
 
 

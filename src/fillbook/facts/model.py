@@ -179,16 +179,29 @@ class Transfer(Fact, frozen=True, kw_only=True, tag="transfer"):
     what: str | None = None
 
 
-class Report(Fact, frozen=True, kw_only=True, tag="report"):
-    """What a venue states about the account: evidence to compare with, never a source of PnL."""
+class Held(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An open position inside a snapshot; `qty` signed."""
 
-    what: Literal["position", "equity", "realized", "unrealized"]
+    instrument: str
+    qty: Decimal
+    position_side: PositionSide = "net"
+
+
+class Report(Fact, frozen=True, kw_only=True, tag="report"):
+    """What a venue states about the account: evidence to compare with, never a source of PnL.
+
+    A `snapshot` states all positions at once, as they were somewhere in
+    [ts_ns, ts_ns + printed_ns): what is not `held` was flat.
+    """
+
+    what: Literal["position", "equity", "realized", "unrealized", "snapshot"]
     instrument: str | None = None
     position_side: PositionSide = "net"
     qty: Decimal | None = None
     px: Decimal | None = None
     amount: Decimal | None = None
     asset: str | None = None
+    held: tuple[Held, ...] = ()
 
 
 class Correction(Fact, frozen=True, kw_only=True, tag="correction"):

@@ -231,9 +231,13 @@ class AccountPuller:
     def settle(self, checks: Sequence[Check], view: BookView) -> None:
         """Take what still differs for lasting, and what agrees by now for resolved.
 
-        Positions traded since they were last stated are put into the book with the next look.
+        Positions traded since they were last stated are put into the book with the next look; all
+        of them where one differs, because what opened before all fills takes a quiet moment to see.
         """
-        self._reconciler.settle(self._mine(checks))
+        mine_now = self._mine(checks)
+        self._reconciler.settle(mine_now)
+        if any(check.check == "position" and check.state == "differs" for check in mine_now):
+            self._snapshots.say_all_again()
         mine = (self.account.venue, self.account.account)
         for key, group in view.groups_of.get(mine, {}).items():
             if group.columns.contract.contract != "spot" and len(group):

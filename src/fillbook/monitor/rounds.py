@@ -95,6 +95,7 @@ class Rounds:
     ) -> bool:
         """Pull the streams that tell these components of an instrument, now and here.
 
+        Whoever looks for what is missing must be told how far all is there: the book is, too.
         Returns whether the venue answered for all of them.
         """
         is_whole = True
@@ -102,18 +103,20 @@ class Rounds:
             stream = pager.stream
             told = not set(components).isdisjoint(stream.components)
             if told and (instrument is None or stream.instrument in (None, instrument)):
-                brought = await self._pull(pager, deep=deep, background=deep)
+                brought = await self._pull(pager, deep=deep, background=deep, speak=True)
                 is_whole = is_whole and brought.fault is None
         return is_whole
 
-    async def _pull(self, pager: Pager, *, deep: bool, background: bool) -> Pulled:
+    async def _pull(
+        self, pager: Pager, *, deep: bool, background: bool, speak: bool = False
+    ) -> Pulled:
         name = pager.stream.name
         # What was never here arrives with a deep pull as with any other.
         is_again = deep and pager.health.state == "running"
         self._busy[name] += 1
         self._deep[name] += is_again
         try:
-            brought = await pager.pull(deep=deep, background=background)
+            brought = await pager.pull(deep=deep, background=background, speak=speak)
         finally:
             self._busy[name] -= 1
             self._deep[name] -= is_again

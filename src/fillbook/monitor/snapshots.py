@@ -1,7 +1,8 @@
 """Open positions as the venue states them: journaled when they change, their marks always.
 
 One call per account and poll, however many positions are open. A position that was there and is
-no longer is stated flat, so that the book knows when it was last seen.
+no longer is stated flat, so that the book knows when it was last seen. The first look of a run is
+journaled whole, as a snapshot: with it the book knows what was open before its fills begin.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from fillbook.facts.identity import key_of
-from fillbook.facts.model import Claim, PositionSide, Report
+from fillbook.facts.model import Claim, Held, Instrument, PositionSide, Report
 from fillbook.journal.values import BatchOpen, Page
 from fillbook.marks.series import Mark
 from fillbook.sources.drafting import Drafting
@@ -33,6 +34,7 @@ class SnapshotBook:
         self._seen: dict[Place, Report] = {}
         self._opened = False
         self._again: set[Place] = set()
+        self._whole_is_due = True
         self.open_positions: list[Report] = []
         self.asked_ns: int | None = None
         self.calls = 0
@@ -49,15 +51,23 @@ class SnapshotBook:
         ]
         await self._writer.put_marks([*snapshot.marks, *marks, *_marks_of(reports)])
         said_again = set(self._again)
-        changed = [claim for claim in claims if self._is_news(claim)]
+        is_whole = self._whole_is_due and snapshot.is_whole
+        changed = [claim for claim in claims if is_whole or self._is_news(claim)]
         flat = [self._flat(place, snapshot) for place in self._gone(reports)]
-        if changed or flat:
-            await self._write([*changed, *flat], snapshot)
+        whole = [self._whole(snapshot, reports)] if is_whole else []
+        if changed or flat or whole:
+            await self._write([*changed, *flat, *whole], snapshot)
+            self._drafting.remember(each for each in changed if isinstance(each.fact, Instrument))
             for claim in (*changed, *flat):
                 if isinstance(claim.fact, Report):
                     self._seen[_place(claim.fact)] = claim.fact
         self._again -= said_again
+        self._whole_is_due = self._whole_is_due and not is_whole
         return self.open_positions
+
+    def say_all_again(self) -> None:
+        """Let the next look put everything that is open into the book, changed or not."""
+        self._whole_is_due = True
 
     def say_again(self, instrument: str, position_side: PositionSide) -> None:
         """Let the next look put this position into the book though it has not changed."""
@@ -88,6 +98,25 @@ class SnapshotBook:
             return True
         # Marks move all the time; a statement is news when the quantity or the equity changed.
         return last is None or (last.qty, last.amount) != (report.qty, report.amount)
+
+    def _whole(self, snapshot: Snapshot, reports: Sequence[Report]) -> Claim:
+        """Say that these are all positions, and between when and when they were told."""
+        account, at_ns = self._account, snapshot.asked_ns
+        held = [each for each in reports if each.what == "position"]
+        until_ns = max([snapshot.told_ns + 1, *(each.ts_ns + each.printed_ns for each in held)])
+        whole = Report(
+            venue=account.venue,
+            account=account.account,
+            ts_ns=at_ns,
+            printed_ns=until_ns - at_ns,
+            what="snapshot",
+            held=tuple(
+                Held(instrument=each.instrument, qty=each.qty, position_side=each.position_side)
+                for each in held
+                if each.instrument and each.qty
+            ),
+        )
+        return Claim(whole, key_of(at_ns, "snapshot", at_ns), "")
 
     def _gone(self, reports: Sequence[Report]) -> list[Place]:
         present = {_place(report) for report in reports}

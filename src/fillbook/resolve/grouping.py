@@ -15,6 +15,8 @@ from fillbook.resolve.event import Event, Group, GroupKey, Kind
 from fillbook.resolve.instruments import InstrumentBook, unknown_instrument
 from fillbook.resolve.order import chained, in_order, settle_rows
 from fillbook.resolve.prorata import shared_out
+from fillbook.resolve.snapshots import Anchor
+from fillbook.resolve.stretches import agree, starts
 
 ACCOUNT_WIDE = "-"
 # As many claims as stay near the processor while they are looked at from all sides.
@@ -87,10 +89,14 @@ def build_group(
     assigner: Assigner,
     *,
     without_times: bool,
+    anchors: Sequence[Anchor] = (),
 ) -> tuple[Group, list[Finding]]:
-    """Turn one group's claims into ordered events; a number that does not fit is a finding."""
-    draft = _Draft(contract, assigner)
-    for start in range(0, len(claims), _CHUNK):
+    """Turn one group's claims into ordered events; a number that does not fit is a finding.
+
+    `anchors` are what the venue stated of the position where the fills before it are complete.
+    """
+    draft = _Draft(contract, assigner, most_decimals([anchor.qty for anchor in anchors]))
+    for start in range(0, len(claims) or 1, _CHUNK):
         draft.add(claims[start : start + _CHUNK])
     events = draft.events(claims)
     group = Group(
@@ -110,9 +116,10 @@ def build_group(
     ordered, findings = in_order(events), list[Finding]()
     if draft.is_anchored:
         ordered = chained(ordered, draft.lot_decimals, draft.qty_scale)
-    if draft.is_anchored or contract.contract == "spot":
+    stated = starts(ordered, anchors, draft.qty_scale)
+    if draft.is_anchored or contract.contract == "spot" or not agree(ordered, stated):
         ordered, findings = with_anchors(
-            key, contract.contract, ordered, draft.qty_scale, draft.lot_decimals
+            key, contract.contract, ordered, draft.qty_scale, draft.lot_decimals, stated
         )
     group.events = shared_out(ordered)
     return group, findings
@@ -125,13 +132,14 @@ class _Draft:
     claim is looked at once, and is near while it is.
     """
 
-    def __init__(self, contract: Instrument, assigner: Assigner) -> None:
+    def __init__(self, contract: Instrument, assigner: Assigner, qty_scale: int) -> None:
         self._contract = contract
         self._assigner = assigner
         self._events: list[Event] = []
         self._chunks: list[tuple[int, int]] = []
         self._contested = False
-        self.qty_scale = self.lot_decimals = self.px_scale = 0
+        self.qty_scale = qty_scale
+        self.lot_decimals = self.px_scale = 0
         self.has_rungs = self.written_as_floats = self.is_anchored = False
 
     def add(self, claims: Sequence[Claimed]) -> None:

@@ -9,8 +9,9 @@ both ways always give the same.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
+from typing import get_args
 
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import (
@@ -48,6 +49,7 @@ from fillbook.resolve.grouping import build_group, contract_of, group_claims
 from fillbook.resolve.instruments import InstrumentBook
 from fillbook.resolve.rank import settle_conflicts
 from fillbook.resolve.repeats import Repeats
+from fillbook.resolve.snapshots import Anchor, Snapshots
 from fillbook.resolve.statements import Said, settled, statements
 
 WITHOUT_TIMES = "no times"
@@ -77,6 +79,10 @@ class Standing:
         fills, more = apply_corrections(by_kind[Fill], by_kind[Correction])
         self._found += more
         moved = [*fills, *by_kind[Funding], *by_kind[Charge]]
+        self._snapshots = Snapshots(by_kind[Report], self.instruments.name_of)
+        # Positions told at every poll would soon be most of what is kept here.
+        for heard in get_args(Silent):
+            by_kind.pop(heard, None)
         self._promise()
         folded, evidence = split_evidence(moved, self._coverage)
         self._repeats = Repeats(folded, self._coverage, self.instruments.name_of)
@@ -87,6 +93,8 @@ class Standing:
         self._join()
         self._grouped, more = group_claims(folded, self.instruments)
         self._found += more
+        self._anchors: dict[GroupKey, tuple[Anchor, ...]] = {}
+        self._anchor(self._positions_of(self._snapshots.accounts()))
 
     @cached_property
     def _known(self) -> set[Identity]:
@@ -141,6 +149,7 @@ class Standing:
             claims,
             self._assigner,
             without_times=bool(untimed) and _has_no_times(claims, untimed),
+            anchors=self._anchors.get(key, ()),
         )
 
     def add(self, claims: Sequence[Claimed]) -> set[GroupKey] | None:
@@ -166,7 +175,8 @@ class Standing:
         for claim in claims:
             if not isinstance(claim.fact, Moved | Silent):
                 self._by_kind[type(claim.fact)].append(claim)
-            self._known.add(_identity(claim))
+            if isinstance(claim.fact, _SETTLED):
+                self._known.add(_identity(claim))
         if any(isinstance(claim.fact, Span | Batch) for claim in claims):
             self._promise()
         counted = self._repeats.more(fresh, self._folded(), self._coverage)
@@ -175,12 +185,36 @@ class Standing:
         grouped, _ = group_claims(counted, self.instruments)
         for key, more in grouped.items():
             self._grouped[key].extend(more)
-        touched = set(grouped)
+        touched = set(grouped) | self._anchor(grouped) | self._anchored_by(claims)
         joined = {_account(claim) for claim in claims if isinstance(claim.fact, _JOINED)}
         if joined:
             self._join()
             touched |= {key for key in self._grouped if (key.venue, key.account) in joined}
         return touched
+
+    def _anchored_by(self, claims: Sequence[Claimed]) -> set[GroupKey]:
+        """Take in what venues stated, and return the groups whose anchors change with it."""
+        self._snapshots.add(claims)
+        told = {_account(each) for each in claims if isinstance(each.fact, Report | Span | Batch)}
+        return self._anchor(self._positions_of(told))
+
+    def _positions_of(self, accounts: Collection[Account]) -> set[GroupKey]:
+        """Return the groups of some accounts, with those that are only stated."""
+        stated = {key for account in accounts for key in self._snapshots.stated(account)}
+        return stated | {key for key in self._grouped if (key.venue, key.account) in accounts}
+
+    def _anchor(self, keys: Iterable[GroupKey]) -> set[GroupKey]:
+        """Find the anchors of some positions; what is only stated becomes a group by them."""
+        changed = set()
+        for key in keys:
+            contract = self.instruments.find(key.venue, key.instrument)
+            is_held = contract is not None and contract.contract != "spot"
+            anchors = self._snapshots.anchors(key) if is_held else ()
+            if anchors != self._anchors.get(key, ()):
+                self._anchors[key] = anchors
+                self._grouped.setdefault(key, [])
+                changed.add(key)
+        return changed
 
     def _is_plain(self, claim: Claimed) -> bool:
         fact = claim.fact
@@ -238,6 +272,7 @@ class Standing:
     def _promise(self) -> None:
         batches, said = _batches(self._by_kind[Batch]), settled(statements(self._by_kind[Span]))
         self.promises = united_coverage(batches, said)
+        self._snapshots.promise(self.promises)
         self._gaps = gap_findings(said, self.promises, batches)
         self._coverage = CoverageMap(self.promises, self.instruments.name_of)
 

@@ -75,17 +75,21 @@ class Pager:
         """Return when the next pull is due without a nudge, on the clock of `Pace.ticks_ns`."""
         return self._due_ticks
 
-    async def pull(self, *, deep: bool = False, background: bool = False) -> Pulled:
+    async def pull(
+        self, *, deep: bool = False, background: bool = False, speak: bool = False
+    ) -> Pulled:
         """Pull one round and return what it brought; a fault of the venue is told in it.
 
-        `deep` re-reads further back, as once a day; `background` leaves budget to live reads.
+        `deep` re-reads further back, as once a day; `background` leaves budget to live reads;
+        `speak` writes how far all is there then, also without news, as the first round and every
+        deep one do.
         Pulls of one stream never overlap. Raises only what concerns more than this stream:
         ForbiddenRequestError, and BookError when the book cannot be written.
         """
         async with self._turn:
             self._pulled = Pulled()
             try:
-                await self._round(deep, background)
+                await self._round(deep, background, speak or self._health.state != "running")
             except ForbiddenRequestError:
                 raise
             except SourceError as fault:
@@ -99,7 +103,7 @@ class Pager:
 
     # -- one round -------------------------------------------------------------------------
 
-    async def _round(self, deep: bool, background: bool) -> None:
+    async def _round(self, deep: bool, background: bool, speak: bool) -> None:
         try:
             await self._book.open()
         except ValueError as fault:
@@ -116,8 +120,7 @@ class Pager:
                 await self._walk(overlap_ns, background)
             except CursorExpiredError as again:
                 raise VenueFailedError(again.what, again.where, again.next_step) from again
-        if deep:
-            # Whoever asked days back wants to know that what did not come is not there.
+        if speak or deep:
             await self._book.speak()
 
     async def _walk(self, overlap_ns: int, background: bool) -> None:

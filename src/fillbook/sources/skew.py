@@ -50,6 +50,11 @@ class Skew:
         best = self._best
         return ours_ns if best is None else ours_ns + best.offset_ns - best.error_ns
 
+    def latest_ns(self, ours_ns: int) -> int:
+        """Return the most the venue's clock can have shown when ours showed `ours_ns`."""
+        best = self._best
+        return ours_ns if best is None else ours_ns + best.offset_ns + best.error_ns
+
     @property
     def best(self) -> Measured | None:
         """Return the measurement in use, or None before the first."""

@@ -49,13 +49,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue sent back: complete, decoded, with a status below 300.
 
     `asked_ns` is when the question left, on the *venue's* clock as far as it is known: the
-    answer holds everything the venue had made visible by then. `received_ns` is our own clock.
+    answer holds everything the venue had made visible by then. `told_ns` is when the answer was
+    here, on the venue's clock at the latest; `received_ns` is our own clock.
     """
 
     status: int
     text: str
     headers: Headers
     asked_ns: int
+    told_ns: int
     received_ns: int
 
 
@@ -215,14 +217,18 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The open positions of an account (and its equity, where told) at one instant.
 
     Rows hold Report facts ("position", "equity"); a position that is absent is flat. `source`
-    and `context` are as in `Stream`. `marks` are the prices the same answers carried.
+    and `context` are as in `Stream`. `marks` are the prices the same answers carried. `is_whole`:
+    the venue did answer for all positions; without it, absence proves nothing. The answers were
+    made somewhere in [asked_ns, told_ns] on the venue's clock.
     """
 
     source: str
     context: str
     asked_ns: int
+    told_ns: int
     rows: tuple[PulledRow, ...]
     marks: tuple[Mark, ...] = ()
+    is_whole: bool = True
 
 
 class Nudge(msgspec.Struct, frozen=True, kw_only=True):

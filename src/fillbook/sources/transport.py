@@ -148,6 +148,7 @@ class Transport:
             text=received.text,
             headers=received.headers,
             asked_ns=self.skew.earliest_ns(asked_ns),
+            told_ns=self.skew.latest_ns(received_ns),
             received_ns=received_ns,
         )
 

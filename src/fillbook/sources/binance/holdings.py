@@ -66,6 +66,7 @@ class Holdings:
             source=ORDERS,
             context=RowContext(self.account).text(),
             asked_ns=answer.asked_ns,
+            told_ns=answer.told_ns,
             rows=tuple(rows),
         )
 

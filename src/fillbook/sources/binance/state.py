@@ -11,7 +11,13 @@ import msgspec
 from fillbook.facts.identity import key_of
 from fillbook.facts.model import Report
 from fillbook.marks.series import Mark
-from fillbook.sources.binance.fills import MILLISECOND_NS, MILLISECONDS, VENUE, position_side_in
+from fillbook.sources.binance.fills import (
+    MILLISECOND_NS,
+    MILLISECONDS,
+    VENUE,
+    instrument_of,
+    position_side_in,
+)
 from fillbook.sources.rows import Row
 from fillbook.sources.source import Draft
 
@@ -49,7 +55,8 @@ def draft_position(row: Row, account: str) -> Draft:
         qty=told.amount("positionAmt"),
         px=told.number("markPrice") or None,
     )
-    return Draft(report, key_of(ts_ns, row.need("time"), "position", symbol, side))
+    key = key_of(ts_ns, row.need("time"), "position", symbol, side)
+    return Draft(report, key, instrument=instrument_of(account, symbol, told.text("marginAsset")))
 
 
 def draft_asset(row: Row, account: str) -> Draft:

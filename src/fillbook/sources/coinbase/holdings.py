@@ -68,8 +68,10 @@ class Holdings:
             source=ORDERS,
             context=RowContext(self.account).text(),
             asked_ns=now_ns if answer is None else answer.asked_ns,
+            told_ns=now_ns if answer is None else answer.told_ns,
             rows=tuple(rows),
             marks=tuple(marks),
+            is_whole=answer is not None,
         )
 
     async def mids(self, products: Collection[str], now_ns: int) -> list[Mark]:

@@ -138,7 +138,9 @@ class CoinbaseAccount:
                 raise
         now_ns = self.venue_now_ns()
         gone = '{"order":null}'
-        return Answer(status=200, text=gone, headers={}, asked_ns=now_ns, received_ns=now_ns)
+        return Answer(
+            status=200, text=gone, headers={}, asked_ns=now_ns, told_ns=now_ns, received_ns=now_ns
+        )
 
     def venue_now_ns(self) -> int:
         """Return the time on the venue's clock, as far as it is known."""

@@ -55,6 +55,7 @@ class Holdings:
         """Return every open position, every holding, and the account's worth by currency."""
         texts: list[str] = []
         asked: list[int] = []
+        told: list[int] = []
         worths: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
         at_ms = 0
         for dex in sorted({"", *(dex_of(name) for name in self.known)}):
@@ -64,6 +65,7 @@ class Holdings:
             )
             state = answered(answer, PerpState)
             asked.append(answer.asked_ns)
+            told.append(answer.told_ns)
             at_ms = at_ms or state.time
             texts += [position_text(state, each.position) for each in state.asset_positions]
             settle = self._markets.collateral(dex)
@@ -88,6 +90,7 @@ class Holdings:
             source=SOURCE,
             context=msgspec.json.encode(self._told).decode(),
             asked_ns=min(asked),
+            told_ns=max(told),
             rows=rows,
         )
 

@@ -14,7 +14,7 @@ import msgspec
 from fillbook.facts.identity import key_of
 from fillbook.facts.model import Report
 from fillbook.ground.exact import EXACT, decimals_of
-from fillbook.sources.hyperliquid.fills import MILLISECOND_NS, SPOT_NAMES, VENUE
+from fillbook.sources.hyperliquid.fills import MILLISECOND_NS, SPOT_NAMES, VENUE, instrument_of
 from fillbook.sources.rows import Row, TimeForm
 from fillbook.sources.source import Draft, RowError
 
@@ -85,7 +85,9 @@ def draft_position(row: Row, account: str) -> Draft:
         qty=position.amount("szi"),
         px=_mark_of(position),
     )
-    return Draft(report, key_of(ts_ns, row.need("time"), "position", coin))
+    # A builder's dex settles in a currency of its own, which this row does not tell.
+    described = None if ":" in coin else instrument_of(account, coin)
+    return Draft(report, key_of(ts_ns, row.need("time"), "position", coin), instrument=described)
 
 
 def draft_holding(row: Row, account: str) -> Draft:
