@@ -219,14 +219,15 @@ def test_b04_b05_b07_a_vanished_position_is_finalised_in_one_file(desk: Desk, to
     desk.show(btc("96500"))
     desk.show()
     (record,) = desk.files()
-    assert list(record) == [*SCHEMA, "decision_id"]
+    ours = SCHEMA.index("exit_reason") + 1
+    assert list(record) == [*SCHEMA[:ours], "exit_cause", *SCHEMA[ours:], "decision_id"]
     assert record["side"] == "LONG" and record["position_size"] == 1
     assert (record["entry_price"], record["exit_price"]) == (95000, 96500)
     assert record["entry_time"] == "2026-01-05T10:00:00Z"
     assert record["exit_time"] == "2026-01-05T10:01:00Z"
     assert record["holding_duration_seconds"] == 60
     assert (record["final_status"], record["forced_stop"]) == ("completed", False)
-    assert record["exit_reason"] == "take_profit_likely"
+    assert record["exit_reason"] == record["exit_cause"] == "take_profit_likely"
     assert record["decision_id"] == "d-1"
     (path,) = desk.folder.glob("trade_*.json")
     assert re.fullmatch(rf"trade_{record['trade_id']}_20260105T100100Z\.json", path.name)
@@ -690,6 +691,7 @@ def test_v21_a_close_at_no_known_price_is_kept_and_listed(desk: Desk) -> None:
     assert (row.final_status, row.outcome, row.realized_pnl) == ("completed", "unpriced", None)
     (record,) = desk.files()
     assert (record["realized_pnl"], record["exit_price"], record["exit_reason"]) == (None,) * 3
+    assert record["exit_cause"] is None
     total = desk.monitor.get_aggregate_statistics()
     assert (total["total_trades"], total["win_rate"]) == (1, None)
     assert "unknown price" in desk.monitor.metrics_collector.get_summary()

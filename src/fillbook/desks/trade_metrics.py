@@ -34,7 +34,8 @@ Record = dict[str, Any]
 def record_of(row: TradeRow, updates: int, *, forced: bool = False) -> Record:
     """Return a trade of the ledger in the shape of a trade file; money and prices are Decimals.
 
-    `decision_id` stands there only where one is known. Of a trade that is still open, the result
+    `exit_cause` is what the venue or the bot says of the end, a guess (`..._likely`) where nobody
+    does. `decision_id` stands there only where one is known. Of a trade that is still open, the result
     is None.
     """
     pnl, peak = _number(row.realized_pnl), _number(row.peak_pnl)
@@ -56,6 +57,7 @@ def record_of(row: TradeRow, updates: int, *, forced: bool = False) -> Record:
         "max_drawdown": _number(row.max_drawdown),
         "exit_reason": row.exit_reason
         or exit_reason(None if is_open else pnl, peak, forced=forced),
+        "exit_cause": row.exit_cause,
         "price_updates_count": updates,
         "forced_stop": forced,
         "final_status": row.final_status,
