@@ -383,6 +383,27 @@ def test_a_reader_that_stops_listening_is_no_fault(folder: Path) -> None:
     assert done.stdout.count("\n") == 1
 
 
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    "command", ["why", "fills --csv", "findings --json", "doctor --offline", "import fills.csv"]
+)
+def test_closed_outputs_are_no_fault_of_ours(folder: Path, command: str, closed: str) -> None:
+    extra = "--account A --venue test --settle USDT" if command.startswith("import") else ""
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m fillbook.cli.app {command} {extra} {closed}"],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    told = "fillbook: standard output is closed, so the answer has nowhere to go\n"
+    assert told in done.stderr or "2>" in closed
+    assert "fault of its own" not in done.stderr
+    assert not list(folder.rglob("fault-*.log"))
+
+
 def test_every_answer_has_a_published_shape() -> None:
     named = {
         answers.FillRow: "fills",

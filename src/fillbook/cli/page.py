@@ -20,6 +20,7 @@ from rich.text import Text
 
 from fillbook.cli.figures import clean
 from fillbook.cli.tables import STYLES, Column, Tone, lay_out
+from fillbook.ground.errors import UsageError
 
 _PROSE = 100
 _UNBOUNDED = 4096
@@ -30,12 +31,13 @@ class Page:
 
     def __init__(self, *, width: int | None = None, terminal: bool | None = None) -> None:
         """Write to standard output; `width` and `terminal` are for tests and recordings."""
-        on_terminal = sys.stdout.isatty() if terminal is None else terminal
+        out = sys.stdout or io.StringIO()
+        on_terminal = out.isatty() if terminal is None else terminal
         asked = width or _columns()
         # None = a pipe without COLUMNS: nothing is fitted, nothing is folded.
         self.width: int | None = asked or (Console().width if on_terminal else None)
         self._console = Console(
-            file=sys.stdout,
+            file=out,
             width=self.width or _UNBOUNDED,
             force_terminal=on_terminal,
             no_color="NO_COLOR" in os.environ or not on_terminal,
@@ -82,6 +84,7 @@ class Page:
 
     def print(self) -> None:
         """Write everything added so far."""
+        _require_output()
         if self._terminal:
             self._console.print(*self._parts, sep="\n")
         else:
@@ -94,17 +97,29 @@ class Page:
 
 def print_json(answer: Any) -> None:
     """Print an answer as indented JSON."""
+    _require_output()
     print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
 
 
 def print_csv(kind: type[msgspec.Struct], rows: Sequence[msgspec.Struct]) -> None:
     """Print rows as CSV with a header; unknown is empty, several values are joined by `;`."""
+    _require_output()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(kind.__struct_fields__)
     for row in rows:
         writer.writerow([_cell(getattr(row, name)) for name in kind.__struct_fields__])
     print(text.getvalue(), end="")
+
+
+def _require_output() -> None:
+    """Raise UsageError where a shell closed standard output: an answer would go nowhere."""
+    if sys.stdout is None:
+        raise UsageError(
+            "standard output is closed, so the answer has nowhere to go",
+            "",
+            "leave it open, or send it to /dev/null where only the exit status matters",
+        )
 
 
 def _cell(value: Any) -> str:

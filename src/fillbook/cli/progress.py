@@ -18,7 +18,7 @@ def progress(title: str, *, bytes_of: bool = False) -> Iterator[Report]:
     Counts are rows, or bytes with `bytes_of`. To a pipe it shows nothing, so that logs and
     scripts stay clean.
     """
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console
