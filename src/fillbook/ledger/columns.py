@@ -29,7 +29,7 @@ APPROXIMATE = 64
 SHARED = 128
 
 
-@dataclass
+@dataclass(slots=True)
 class GroupColumns:
     """One group as columns, one row per event; money columns have shape (n, 2): hi, lo bits.
 

@@ -1,13 +1,14 @@
 """Totals of one folded group over any window of its rows, for the price of the window's edges.
 
-Everything is additive and exact: money in blocks, counts as running sums. Built once per group,
-when it is first asked for.
+Everything is additive and exact: money in blocks, counts as running sums, and all of it as running
+sums where the group is short. Built once per group, when it is first asked for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,18 @@ from fillbook.ledger.amounts import Wide, from_ints, products
 from fillbook.ledger.blocks import Blocks
 from fillbook.ledger.bundles import Outputs
 from fillbook.ledger.columns import ARRIVAL_KNOWN, MID_KNOWN, GroupColumns
+from fillbook.ledger.running import SHORT_ROWS, Running
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 N_RUNGS = 4
 
+_NO_ROWS = np.zeros(0, np.int64)
+_NO_ROWS.flags.writeable = False
 
-@dataclass(frozen=True)
-class FlowTotals:
+
+class FlowTotals(NamedTuple):
     """What happened in some rows, all sub-books together; money in grid units.
 
     `realised` is per rung; `signal_unpriced` the part of rung 0 whose decision price is unknown;
@@ -60,12 +64,12 @@ class GroupFlows:
         """Total the rows [first, last)."""
         *realised, fees, funding, unpriced = self._money.window(first, last)
         rung0, rung1, rung2, rung3 = realised
-        *counts, _ = (self._counts[:, last] - self._counts[:, first]).tolist()
+        *counts, _ = self._counted(first, last)
         return FlowTotals((rung0, rung1, rung2, rung3), unpriced, fees, funding, *counts)
 
     def adjusted(self, first: int, last: int) -> bool:
         """Say whether quantity came or went without a price in [first, last)."""
-        return bool(self._counts[-1, last] > self._counts[-1, first])
+        return self._counted(first, last)[-1] > 0
 
     def paid(self, first: int, last: int) -> int:
         """Return the money paid for the fills in [first, last): quantity times price of each."""
@@ -82,23 +86,39 @@ class GroupFlows:
     def foreign(self, first: int, last: int) -> I64:
         """Return the rows of [first, last) with money in other assets."""
         rows = self._foreign
-        return rows[slice(*np.searchsorted(rows, (first, last)))]
+        return rows[slice(*np.searchsorted(rows, (first, last)))] if len(rows) else rows
 
     def closed(self, first: int, last: int) -> I64:
         """Return the numbers of the trades closed by rows [first, last), in order of closing."""
         numbers, events = self._closes
+        if not len(events):
+            return events
         return numbers[slice(*np.searchsorted(events, (first, last)))]
 
-    @cached_property
-    def _money(self) -> Blocks:
-        n, out = len(self._columns), self._outputs
-        realised = [out.realised[:n, rung] for rung in range(N_RUNGS)]
-        flagged = (out.flags[:n] & layout.SIGNAL_UNPRICED) != 0
-        unpriced = np.where(flagged[:, None], realised[0], 0)
-        return Blocks.build([*realised, self._columns.events.fee, out.funding[:n], unpriced])
+    def _summed(self, columns: Sequence[I64]) -> Blocks | Running:
+        return Running.build(columns) if self._is_short else Blocks.build(columns)
+
+    def _counted(self, first: int, last: int) -> list[int]:
+        running = self._counts
+        if isinstance(running, Running):
+            return running.window(first, last)
+        counts: list[int] = (running[:, last] - running[:, first]).tolist()
+        return counts
+
+    @property
+    def _is_short(self) -> bool:
+        return len(self._columns) <= SHORT_ROWS
 
     @cached_property
-    def _counts(self) -> I64:
+    def _money(self) -> Blocks | Running:
+        n, out = len(self._columns), self._outputs
+        realised: list[I64] = [out.realised[:n, rung] for rung in range(N_RUNGS)]
+        flagged = (out.flags[:n] & layout.SIGNAL_UNPRICED) != 0
+        unpriced = np.where(flagged[:, None], realised[0], 0)
+        return self._summed([*realised, self._columns.events.fee, out.funding[:n], unpriced])
+
+    @cached_property
+    def _counts(self) -> I64 | Running:
         events, flags = self._columns.events, self._outputs.flags[: len(self._columns)]
         is_fill = events.kind == layout.FILL
         is_funding = (events.kind == layout.FUNDING) | (events.kind == layout.FUNDING_SHARE)
@@ -110,6 +130,8 @@ class GroupFlows:
             is_fill & ((flags & layout.REALISED_UNKNOWN) != 0),
             events.kind == layout.ADJUST,
         )
+        if self._is_short:
+            return Running.build([np.asarray(each, np.int64) for each in counted])
         running = np.zeros((len(counted), len(events) + 1), np.int64)
         for place, each in enumerate(counted):
             np.cumsum(each, out=running[place, 1:])
@@ -124,21 +146,21 @@ class GroupFlows:
         return marked
 
     @cached_property
-    def _values(self) -> Blocks:
+    def _values(self) -> Blocks | Running:
         """Quantity times price: short of money by the factor, or rounded where it is divided."""
         terms, qty, px = self._columns.terms, self._columns.events.qty, self._fill_px
         if terms.divisor == 1:
-            return Blocks.build([products(qty, px)])
+            return self._summed([products(qty, px)])
         pairs = zip(qty.tolist(), px.tolist(), strict=True)
         rounded = (divide_half_even(lots * at * terms.factor, terms.divisor) for lots, at in pairs)
-        return Blocks.build([from_ints(rounded)])
+        return self._summed([from_ints(rounded)])
 
     @property
     def _fill_px(self) -> I64:
         return np.ascontiguousarray(self._columns.events.px[:, N_RUNGS - 1])
 
     @cached_property
-    def _weighed(self) -> tuple[Blocks, list[int | None]]:
+    def _weighed(self) -> tuple[Blocks | Running, tuple[int | None, ...]]:
         """The notional of fills and its parts, and which column holds what is known of each."""
         columns, events = self._columns, self._columns.events
         notional = products(np.abs(events.qty), np.abs(self._fill_px))
@@ -159,15 +181,16 @@ class GroupFlows:
                 continue
             places.append(len(parts))
             parts.append(np.where(each[:, None], notional, 0))
-        return Blocks.build(parts), places
+        return self._summed(parts), tuple(places)
 
     @cached_property
     def _foreign(self) -> I64:
-        return np.flatnonzero(self._columns.foreign >= 0)
+        return np.flatnonzero(self._columns.foreign >= 0) if self._columns.assets else _NO_ROWS
 
     @cached_property
     def _closes(self) -> tuple[I64, I64]:
         events = self._trades["close_event"]
         order = np.argsort(events, kind="stable")
-        # Open trades, at -1, come first: no window of rows reaches them.
-        return order, events[order]
+        # Open trades, at -1, come first.
+        order = order[np.searchsorted(events, 0, sorter=order) :]
+        return (order, events[order]) if len(order) else (_NO_ROWS, _NO_ROWS)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import Claimed, OrderUpdate
 from fillbook.ground.settings import FoldMethod
+from fillbook.ledger.blanks import share_columns, share_outputs
 from fillbook.ledger.building import columns_of
 from fillbook.ledger.group import GroupLedger, digest_of, fold_columns
 from fillbook.ledger.refold import refold
@@ -94,6 +95,8 @@ def fold_group_of(
     try:
         columns = columns_of(group)
         folded = fold_columns(columns, method) if earlier is None else refold(earlier, columns)
+        if folded is not earlier:
+            _share_blanks(folded)
     except DoesNotFitError as fault:
         findings.append(_left_out(group, fault.seq))
         return None
@@ -103,6 +106,13 @@ def fold_group_of(
         findings.append(_left_out(group, int(folded.columns.seq[error.event])))
         return None
     return folded
+
+
+def _share_blanks(folded: GroupLedger) -> None:
+    share_columns(folded.columns)
+    share_outputs(folded.books.outputs)
+    if folded.venue is not folded.books:
+        share_outputs(folded.venue.outputs)
 
 
 def _assembled(

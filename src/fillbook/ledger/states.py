@@ -13,6 +13,8 @@ Rows = NDArray[np.void]
 
 _STATE_VERSION = 1
 _NO_SHARE = (0, 0, 0, 0, 0)
+NO_LOTS = np.zeros(0, layout.LOT_DTYPE)
+"""What every state without lots shares."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +42,7 @@ class State:
         books = np.zeros(n_books, layout.STATE_DTYPE)
         for name in ("lot_first", "lot_last", "trade"):
             books[name] = -1
-        return cls(books, np.zeros(0, layout.LOT_DTYPE), 0, 0)
+        return cls(books, NO_LOTS, 0, 0)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, State):

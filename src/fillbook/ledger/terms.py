@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import cache
 from itertools import repeat
 
 from fillbook.ground.exact import (
@@ -37,7 +38,7 @@ class DoesNotFitError(ValueError):
         super().__init__(f"claim {seq} does not fit")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Terms:
     """How one group turns quantity x price into money on the grid.
 
@@ -77,15 +78,14 @@ def terms_of(group: Group) -> Terms:
     dust = 10 ** (group.qty_scale - group.lot_decimals)
     if excess > MAX_EXCESS or max(factor, dust) > INT64_MAX:
         raise DoesNotFitError(group.events[0].seq)
-    return Terms(
-        qty_scale=group.qty_scale,
-        price_scale=price_scale,
-        px_scale=px_scale,
-        factor=factor,
-        divisor=10 ** max(0, excess),
-        dust=dust,
-        inverse=inverse,
-    )
+    divisor = 10 ** max(0, excess)
+    return _shared(Terms(group.qty_scale, price_scale, px_scale, factor, divisor, dust, inverse))
+
+
+@cache
+def _shared(terms: Terms) -> Terms:
+    """Return the one object for equal terms: thousands of groups have the same."""
+    return terms
 
 
 def ladder_px(price: Decimal, terms: Terms) -> int:

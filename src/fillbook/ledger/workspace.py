@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from fillbook.ledger import layout
 from fillbook.ledger.bundles import EventColumns, Outputs
 from fillbook.ledger.kernel import compiled_fold, compiled_snapshot
-from fillbook.ledger.states import State
+from fillbook.ledger.states import NO_LOTS, State
 
 Words = NDArray[np.int64]
 Rows = NDArray[np.void]
 
 # Before so many events the kernel is given room for a new trade and a new lot each.
 _CHUNK = 65_536
+_NOTHING_REMOVED = np.zeros(0, layout.REMOVED_DTYPE)
 
 
 class Workspace:
@@ -115,14 +116,15 @@ class Workspace:
     def state(self) -> State:
         """Return the present state, compact: lots in order of consumption, no places."""
         n_lots = int(self._books[:, layout.B_LOTS].sum())
-        books = np.empty((len(self._books), layout.STATE_WORDS), np.int64)
-        lots = np.empty((n_lots, layout.LOT_WORDS), np.int64)
-        memory = (self._books, self._pool, self.out.trade_rows, books, lots)
+        books = np.empty(len(self._books), layout.STATE_DTYPE)
+        lots = np.empty(n_lots, layout.LOT_DTYPE) if n_lots else NO_LOTS
+        words = (books.view(np.int64), lots.view(np.int64))
+        memory = (self._books, self._pool, self.out.trade_rows, *words)
         self._snapshot(*(rows.reshape(-1) for rows in memory))
         n_trades, *share = self._head[: layout.H_SHARE_GIVEN + 2].tolist()
         return State(
-            books=books.view(layout.STATE_DTYPE)[:, 0],
-            lots=lots.view(layout.LOT_DTYPE)[:, 0],
+            books=books,
+            lots=lots,
             n_events=self.start.n_events + self.done,
             n_trades=n_trades,
             share=tuple(share),
@@ -135,6 +137,8 @@ class Workspace:
 
     def removed_rows(self) -> Rows:
         """Return what adjustments took out."""
+        if not self.n_removed:
+            return _NOTHING_REMOVED
         rows = np.zeros(self.n_removed, layout.REMOVED_DTYPE)
         rows["event"] = self._removed_event[: len(rows)]
         rows["cost"] = self._removed[: len(rows)]
