@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -242,9 +243,18 @@ def test_pushed_orders_give_the_fill_rate_without_counting_twice(journal: Journa
 # -- files that grow -----------------------------------------------------------------------------
 
 
-def test_a_file_is_read_line_by_line_as_it_grows(tmp_path: Path) -> None:
-    path = tmp_path / "bot.ndjson"
-    followed = Followed(path)
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.ndjson"
+
+
+@pytest.fixture
+def followed(path: Path) -> Iterator[Followed]:
+    with Followed(path) as followed:
+        yield followed
+
+
+def test_a_file_is_read_line_by_line_as_it_grows(path: Path, followed: Followed) -> None:
     assert followed.news() == b""
     path.write_bytes(b"one\ntw")
     assert followed.news() == b"one\n"
@@ -255,14 +265,14 @@ def test_a_file_is_read_line_by_line_as_it_grows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["replaced", "cut", "rewritten"])
-def test_a_file_that_begins_anew_is_read_from_its_start(tmp_path: Path, how: str) -> None:
-    path = tmp_path / "bot.ndjson"
+def test_a_file_that_begins_anew_is_read_from_its_start(
+    path: Path, followed: Followed, how: str
+) -> None:
     path.write_bytes(b"one\ntwo\n")
-    followed = Followed(path)
     assert followed.news() == b"one\ntwo\n"
     fresh = {"replaced": b"other, and longer\n", "cut": b"one\n", "rewritten": b"ONE\nTWO\nTHREE\n"}
     if how == "replaced":
-        beside = tmp_path / "new"
+        beside = path.with_name("new")
         beside.write_bytes(fresh[how])
         beside.replace(path)
     else:
@@ -270,10 +280,88 @@ def test_a_file_that_begins_anew_is_read_from_its_start(tmp_path: Path, how: str
     assert followed.news() == fresh[how]
 
 
-def test_a_line_without_end_does_not_stop_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "bot.ndjson"
+def append(path: Path, *lines: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(f"{each}\n" for each in lines)
+
+
+def all_news(followed: Followed) -> list[str]:
+    """Return every line that can be had now."""
+    told = b""
+    while news := followed.news():
+        told += news
+    return told.decode().split()
+
+
+def test_a_renamed_file_is_read_to_its_end_before_the_new_one(
+    path: Path, followed: Followed
+) -> None:
+    append(path, "one")
+    assert all_news(followed) == ["one"]
+    append(path, "two")
+    rotated = path.rename(path.with_name("bot.ndjson.1"))
+    append(path, "three")
+    assert all_news(followed) == ["two", "three"]
+    # Who writes may go on in the old one until told to open the new one.
+    append(rotated, "four")
+    append(path, "five")
+    assert all_news(followed) == ["four", "five"]
+    rotated.rename(path.with_name("bot.ndjson.2"))
+    append(path, "six")
+    path.rename(rotated)
+    append(path, "seven")
+    assert all_news(followed) == ["six", "seven"]
+
+
+def test_a_renamed_file_is_read_on_while_nothing_takes_its_place(
+    path: Path, followed: Followed
+) -> None:
+    append(path, "one")
+    assert all_news(followed) == ["one"]
+    rotated = path.rename(path.with_name("bot.ndjson.1"))
+    append(rotated, "two")
+    assert all_news(followed) == ["two"]
+    rotated.unlink()
+    assert all_news(followed) == []
+    append(path, "three")
+    assert all_news(followed) == ["three"]
+
+
+def test_a_long_tail_of_a_renamed_file_comes_whole_and_first(
+    path: Path, followed: Followed
+) -> None:
+    append(path, "one")
+    assert all_news(followed) == ["one"]
+    tail = [f"{number:0100}" for number in range(30_000)]
+    append(path, *tail)
+    path.rename(path.with_name("bot.ndjson.1"))
+    append(path, "new")
+    assert all_news(followed) == [*tail, "new"]
+
+
+def test_following_leaves_no_file_open(path: Path) -> None:
+    append(path, "one")
+    with Followed(path) as followed:
+        for number in range(9):
+            all_news(followed)
+            path.rename(path.with_name(f"bot.ndjson.{number}"))
+            append(path, "more")
+        assert len(held_open(path)) == 2
+    assert held_open(path) == []
+
+
+def held_open(path: Path) -> list[str]:
+    """Return the files beside a path that this process holds open."""
+    found = []
+    for each in Path("/proc/self/fd").iterdir():
+        # The folder's own number is gone by the time it is looked at.
+        with suppress(FileNotFoundError):
+            found.append(str(each.readlink()))
+    return [name for name in found if name.startswith(str(path))]
+
+
+def test_a_line_without_end_does_not_stop_a_file(path: Path, followed: Followed) -> None:
     path.write_bytes(b"x" * (3 << 20) + b"\n" + line(ORDER))
-    followed = Followed(path)
     told: list[Accepted] = []
     while body := followed.news():
         told.append(accept(body))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from io import FileIO
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ LOOK_NS = 1_000_000_000
 _MOST_CLAIMS = 1000
 _MOST_BYTES = 1 << 20
 _MOST_TOLD = 100
+_HEAD_BYTES = 64
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -97,39 +99,77 @@ class Intake:
 class Followed:
     """A file that grows: yields what is complete, from where the last look ended.
 
-    A line counts once its end is written. A file that was replaced or cut is read from its start;
-    lines it had before are known by then.
+    A line counts once its end is written. A file that was cut is read from its start; lines it had
+    before are known by then. Where another file took its place (logs are rotated), the earlier one
+    is read to its end, and on until the next change: who writes may still hold it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset = 0
-        self._inode: int | None = None
-        self._head = b""
+        self._tails: list[_Tail] = []
+
+    def __enter__(self) -> Followed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._tails:
+            self._tails.pop().close()
 
     def news(self) -> bytes:
         """Return complete lines written since the last look, empty when there are none."""
+        while True:
+            for tail in self._tails:
+                whole = tail.read()
+                if whole:
+                    return whole
+            if not self._turn():
+                return b""
+
+    def _turn(self) -> bool:
+        """Take in the file that now lies at the path; False where it is known, or none is."""
         try:
-            with self.path.open("rb") as file:
-                self._find(file.fileno(), file.read(64))
-                file.seek(self._offset)
-                found = file.read(_MOST_BYTES)
+            file = self.path.open("rb", buffering=0)
         except FileNotFoundError:
-            return b""
+            return False
+        fresh = _Tail(file)
+        if self._tails and self._tails[-1].identity == fresh.identity:
+            fresh.close()
+            return False
+        for done in self._tails[:-1]:
+            done.close()
+        self._tails = [*self._tails[-1:], fresh]
+        return True
+
+
+class _Tail:
+    """One open file, read from where the last look ended, also after it was renamed."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        status = os.fstat(file.fileno())
+        self.identity = status.st_dev, status.st_ino
+        self._offset = 0
+        self._head = b""
+
+    def close(self) -> None:
+        self._file.close()
+
+    def read(self) -> bytes:
+        """Return complete lines behind the last ones."""
+        self._file.seek(0)
+        head = self._file.read(_HEAD_BYTES)
+        was_cut = os.fstat(self._file.fileno()).st_size < self._offset
+        if was_cut or head[: len(self._head)] != self._head:
+            self._offset, self._head = 0, b""
+        if len(head) > len(self._head):
+            self._head = head
+        self._file.seek(self._offset)
+        found = self._file.read(_MOST_BYTES)
         whole = found[: found.rfind(b"\n") + 1]
         if not whole and len(found) == _MOST_BYTES:
             whole = found  # no line is that long: let it be refused, and go on behind it
         self._offset += len(whole)
         return whole
-
-    def _find(self, number: int, head: bytes) -> None:
-        status = os.fstat(number)
-        is_other = status.st_ino != self._inode or head[: len(self._head)] != self._head
-        if is_other or status.st_size < self._offset:
-            self._offset, self._head = 0, b""
-        self._inode = status.st_ino
-        if len(head) > len(self._head):
-            self._head = head
 
 
 async def follow(
@@ -139,16 +179,16 @@ async def follow(
     refused: Callable[[Rejected], None] = lambda rejected: None,
 ) -> None:
     """Follow one file for ever; `refused` hears of lines that cannot be read."""
-    followed = Followed(path)
-    while True:
-        try:
-            body = followed.news()
-        except OSError as fault:
-            refused(Rejected(path.name, None, None, f"cannot be read: {fault.strerror}", ""))
-            body = b""
-        if not body:
-            await pace.rest(LOOK_NS)
-            continue
-        taken = await intake.keep(await intake.read(body, path.name))
-        for rejected in taken.rejected:
-            refused(rejected)
+    with Followed(path) as followed:
+        while True:
+            try:
+                body = followed.news()
+            except OSError as fault:
+                refused(Rejected(path.name, None, None, f"cannot be read: {fault.strerror}", ""))
+                body = b""
+            if not body:
+                await pace.rest(LOOK_NS)
+                continue
+            taken = await intake.keep(await intake.read(body, path.name))
+            for rejected in taken.rejected:
+                refused(rejected)
