@@ -89,3 +89,11 @@ def test_a_wrong_account_is_said_before_anything_begins(tmp_path: Path) -> None:
     (tmp_path / "fillbook.toml").write_text('[[attach]]\nvenue = "hyperliquid"\naddress = "0x12"\n')
     started = fillbook(tmp_path, "monitor", "start", "--port", "0")
     assert started.status == 2 and "40 hexadecimal digits" in started.err
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "99999999"])
+def test_a_port_that_is_none_is_wrong_usage(tmp_path: Path, port: str) -> None:
+    told = fillbook(tmp_path, "monitor", "start", "--port", port)
+    assert told.status == 2
+    assert "--port" in told.err and "or equal to" in told.err
+    assert "fault of its own" not in told.err and not list(tmp_path.glob("fillbook.*"))

@@ -28,7 +28,13 @@ def register(app: typer.Typer) -> None:
 def start(
     book: BookOption = None,
     port: Annotated[
-        int | None, typer.Option(help="Serve health and metrics there instead of \\[monitor] port.")
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Serve health and metrics there instead of \\[monitor] port.",
+        ),
     ] = None,
 ) -> None:
     """Attach every account in fillbook.toml, read-only, and keep watching until stopped.
