@@ -25,7 +25,9 @@ import binance_desk
 import coinbase_desk
 import hyperliquid_desk
 from fillbook.ground.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
+from fillbook.ground.exact import from_scaled
 from fillbook.journal.store import Journal
+from fillbook.ledger.ledger import fold_claims
 from fillbook.sim.cast import COINBASE_BOT, HEDGE, PERPS, SWING
 from fillbook.sim.faults import FaultPlan
 from fillbook.sim.world import HARVESTER, MAKER, TREND
@@ -55,6 +57,8 @@ class Outcome:
     lost: int = 0
     bans: int = 0
     late: int = 0
+    positions: int = 0
+    astray: int = 0
     faults: dict[str, int] = field(default_factory=dict)
 
     def text(self) -> str:
@@ -311,6 +315,31 @@ async def _compare(row: Row, desk: Any, outcome: Outcome) -> None:
             if not any(start <= _at_ns(fact) < end for start, end in gaps)
         )
     outcome.bans = desk.venue.limiter.bans
+    outcome.positions, astray = _positions(desk)
+    outcome.astray = len(astray)
+    assert not astray, astray
+
+
+def _positions(desk: Any) -> tuple[int, list[tuple[object, ...]]]:
+    """Return how many positions in contracts the world holds or the book has ever had, and those
+    that are not what they should be: (position, ours, theirs)."""
+    ledger = fold_claims(desk.journal.claims())
+    ours = {
+        (key.instrument, key.position_side): from_scaled(
+            int(group.venue.outputs.position_after[len(group) - 1]), group.columns.terms.qty_scale
+        )
+        for group in ledger.groups
+        if len(group) and group.columns.contract.contract != "spot"
+        if not (key := group.columns.key).instrument.startswith("-")
+    }
+    theirs = {
+        (each.market.symbol, each.position_side): each.qty
+        for each in desk.world.positions(desk.who)
+        if each.market.contract != "spot"
+    }
+    places = sorted(ours.keys() | theirs.keys())
+    both = [(place, ours.get(place, 0), theirs.get(place, 0)) for place in places]
+    return len(both), [each for each in both if each[1] != each[2]]
 
 
 def _at_ns(fact: Any) -> int:

@@ -7,13 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-_COLUMNS = ("seeds", "kills", "busy", "wanted", "had", "doubled", "lost", "bans", "late")
+_COLUMNS = (
+    *("seeds", "kills", "busy", "wanted", "had", "doubled", "lost", "bans", "late"),
+    *("positions", "astray"),
+)
 _TITLES = {
     "busy": "amid pulls",
     "wanted": "facts wanted",
     "doubled": "duplicated",
     "lost": "lost without finding",
     "late": "found by deep read",
+    "astray": "not the world's",
 }
 
 
