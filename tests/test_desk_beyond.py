@@ -20,7 +20,6 @@ from fillbook.analysis.summary import fills, load, performance, trades
 from fillbook.analysis.view import BookView, Query
 from fillbook.desks.portfolio_memory import PortfolioMemoryEngine
 from fillbook.desks.telemetry.metrics import MetricsPage
-from fillbook.desks.trade_ends import closed_event
 from fillbook.desks.trade_monitor import TradeMonitor
 from fillbook.desks.trade_outcomes import exits_of
 from fillbook.facts.identity import key_of
@@ -29,6 +28,7 @@ from fillbook.ground.clock import DAY_NS, HOUR_NS, parse_ns
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import BatchOpen, Journal, Page
 from fillbook.marks.series import MarkStore, marks_path
+from fillbook.publish.closed import closed_event
 from fillbook.sources.source import RANK_API
 
 T0 = parse_ns("2026-01-05T10:00:00Z")

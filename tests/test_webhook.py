@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from fillbook.desks.trade_ends import TRADE_CLOSED
 from fillbook.desks.trade_monitor import TradeMonitor
 from fillbook.ground.clock import parse_ns
 from fillbook.ground.errors import UsageError
+from fillbook.publish.closed import TRADE_CLOSED
 from fillbook.publish.webhook import Webhook
 from fillbook.sources.redact import EVERYWHERE, Redactor
 

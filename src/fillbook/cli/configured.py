@@ -13,6 +13,7 @@ from fillbook.ground.checks import Check, failed
 from fillbook.ground.errors import ConfigError
 from fillbook.ground.live_settings import MonitorSettings
 from fillbook.ground.settings import ENV_PREFIX, Settings
+from fillbook.monitor.hook import webhook_folder, webhook_of
 from fillbook.monitor.token import push_token
 from fillbook.sources.files.column_map import column_maps
 from fillbook.sources.files.registry import NAMES
@@ -108,6 +109,18 @@ def token_check(settings: MonitorSettings, environ: Mapping[str, str]) -> Check:
         what = "none is set, so bots cannot push over HTTP (watched files work without)"
         return Check(area="push token", state="ok", what=what)
     return Check(area="push token", state="ok", what="set, and nobody else can read it")
+
+
+def webhook_check(place: Place, environ: Mapping[str, str]) -> Check:
+    """Say where finished trades are posted to, and whether that URL is safe."""
+    try:
+        webhook = webhook_of(place.settings.monitor, environ, webhook_folder(place.book))
+    except ConfigError as fault:
+        return failed("webhook", fault)
+    if webhook is None:
+        return Check(area="webhook", state="ok", what="none is set: finished trades are not posted")
+    what = f"finished trades are posted to {webhook.name}"
+    return Check(area="webhook", state="ok", what=what)
 
 
 def is_taken(host: str, port: int) -> bool:

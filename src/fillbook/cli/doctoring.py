@@ -9,7 +9,13 @@ from pathlib import Path
 
 from fillbook.analysis.freshness import coverage_checks, findings_check, marks_check
 from fillbook.analysis.summary import load
-from fillbook.cli.configured import configuration_checks, is_taken, placed, token_check
+from fillbook.cli.configured import (
+    configuration_checks,
+    is_taken,
+    placed,
+    token_check,
+    webhook_check,
+)
 from fillbook.cli.figures import clean
 from fillbook.cli.housed import Free, book_checks, cache_check, disk_check, free_bytes
 from fillbook.cli.monitored import pid_path
@@ -60,6 +66,7 @@ def diagnose(
     if broken is None:
         checks += configuration_checks(place, environ)
         checks.append(token_check(place.settings.monitor, environ))
+        checks.append(webhook_check(place, environ))
     else:
         checks.append(broken)
     checks += book_checks(place)

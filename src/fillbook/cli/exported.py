@@ -18,6 +18,7 @@ from fillbook.ground.clock import iso, now_ns
 from fillbook.ground.errors import ConfigError, UsageError
 from fillbook.journal.store import Journal
 from fillbook.marks.series import MarkStore
+from fillbook.monitor.hook import webhook_folder, webhook_of
 from fillbook.monitor.token import push_token
 from fillbook.publish.exporting import NAMES, TRADES, USUAL, Wanted, sheets_of
 from fillbook.publish.exports import Exported, Format, Sheet, write_export
@@ -70,6 +71,8 @@ def _learn_secrets(place: Place) -> None:
             tools.credentials(attach)
     with contextlib.suppress(ConfigError):
         push_token(place.settings.monitor, os.environ)
+    with contextlib.suppress(ConfigError):
+        webhook_of(place.settings.monitor, os.environ, webhook_folder(place.book))
 
 
 def _sheets(

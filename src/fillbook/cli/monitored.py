@@ -16,6 +16,7 @@ from fillbook.cli.opening import Place, find
 from fillbook.cli.page import print_json
 from fillbook.ground.errors import ConfigError, FillbookError
 from fillbook.monitor.app import Metrics
+from fillbook.monitor.hook import webhook_folder, webhook_of
 from fillbook.monitor.logs import close_log, open_log
 from fillbook.monitor.pidfile import Farewell, PidFile, stop_holder
 from fillbook.monitor.service import Monitor
@@ -88,7 +89,10 @@ async def _run(place: Place, pid_file: PidFile, tools: Tools | None) -> Farewell
     loop = asyncio.get_running_loop()
     for which in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(which, stop.set)
-    monitor = Monitor(place.book, place.settings, place.book.parent, say, tools)
+    webhook = webhook_of(place.settings.monitor, os.environ, webhook_folder(place.book))
+    monitor = Monitor(place.book, place.settings, place.book.parent, say, tools, webhook)
+    if webhook is not None:
+        say(f"  Finished trades are posted to {webhook.name}")
     token = push_token(place.settings.monitor, os.environ)
     metrics = _metrics_of(monitor, place)
     running = asyncio.create_task(monitor.run(stop, pid_file, metrics=metrics, token=token))

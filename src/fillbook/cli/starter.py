@@ -51,6 +51,8 @@ pid_file = "fillbook.pid"
 watched_files = []            # files that a bot writes and the monitor reads as they grow
 # token_file = "push.token"   # what bots present to push facts: a file of mode 0600, or this
 token_env = "FILLBOOK_PUSH_TOKEN"    # environment variable
+# webhook_file = "hook.url"   # a URL that is posted an event for every finished trade: a file of
+webhook_env = "FILLBOOK_WEBHOOK_URL" # mode 0600, or this environment variable; it stays a secret
 
 [metrics]
 prefix = "fillbook_"          # before every name at /metrics; may be empty

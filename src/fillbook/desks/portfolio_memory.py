@@ -36,10 +36,11 @@ from fillbook.desks.portfolio_statistics import (
     recommended_weights,
     snapshot,
 )
-from fillbook.desks.trade_metrics import Record, write_whole
+from fillbook.desks.trade_metrics import write_whole
 from fillbook.ground.clock import iso
 from fillbook.ground.clock import now_ns as wall_ns
 from fillbook.ground.errors import UsageError
+from fillbook.publish.closed import Record
 
 __all__ = ["PortfolioMemoryEngine", "TradeOutcome"]
 

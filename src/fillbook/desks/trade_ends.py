@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 
 from fillbook.analysis.answers import TradeRow
 from fillbook.desks.portfolio_memory import Memory, remember
 from fillbook.desks.position_book import Look
-from fillbook.desks.trade_metrics import NUMBERS, Record, TradeMetricsCollector, record_of
+from fillbook.desks.trade_metrics import TradeMetricsCollector
 from fillbook.desks.trade_outcomes import OutcomeLines
 from fillbook.monitor.tracker import money, name_of, pnl_of
+from fillbook.publish.closed import Record, closed_event, record_of
 from fillbook.publish.webhook import Webhook
-
-TRADE_CLOSED = "ffe.trade.closed"
 
 _SUSPICIOUS_CLOSES = 3
 
@@ -120,10 +119,3 @@ class TradeEnds:
                 "%d trades in a row closed at their entry price: are the platform's prices fresh?",
                 self._flat_closes,
             )
-
-
-def closed_event(record: Record, supersedes: Sequence[str] = ()) -> bytes:
-    """Return what a webhook is told of a finished trade; a repetition has the same `id`."""
-    name = f"{record['trade_id']}:{record.get('revision', 0)}"
-    event: Record = {"event": TRADE_CLOSED, "id": name, "trade": record}
-    return NUMBERS.encode({**event, "supersedes": supersedes} if supersedes else event)

@@ -15,57 +15,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from fillbook.analysis.answers import TradeRow
-from fillbook.analysis.exits import exit_reason
 from fillbook.ground.clock import iso, parse_ns
 from fillbook.ground.clock import now_ns as wall_ns
+from fillbook.publish.closed import NUMBERS, Record
 
 log = logging.getLogger("fillbook.desks")
 
 STORAGE = Path("data/trade_metrics")
 _HOUR_SECONDS = 3600
-NUMBERS = msgspec.json.Encoder(decimal_format="number")
-
-Record = dict[str, Any]
-
-
-def record_of(row: TradeRow, updates: int, *, forced: bool = False) -> Record:
-    """Return a trade of the ledger in the shape of a trade file; money and prices are Decimals.
-
-    `exit_cause` is what the venue or the bot says of the end, a guess (`..._likely`) where nobody
-    does. `decision_id` stands there only where one is known. Of a trade that is still open, the result
-    is None.
-    """
-    pnl, peak = _number(row.realized_pnl), _number(row.peak_pnl)
-    seconds = row.holding_duration_seconds
-    is_open = row.final_status == "open"
-    record: Record = {
-        "trade_id": row.trade_id,
-        "product_id": row.product_id,
-        "side": row.side,
-        "entry_time": row.entry_time,
-        "exit_time": row.exit_time,
-        "holding_duration_seconds": seconds,
-        "holding_duration_hours": None if seconds is None else round(seconds / _HOUR_SECONDS, 2),
-        "entry_price": _number(row.entry_price),
-        "exit_price": _number(row.exit_price),
-        "position_size": _number(row.position_size),
-        "realized_pnl": None if is_open else pnl,
-        "peak_pnl": peak,
-        "max_drawdown": _number(row.max_drawdown),
-        "exit_reason": row.exit_reason
-        or exit_reason(None if is_open else pnl, peak, forced=forced),
-        "exit_cause": row.exit_cause,
-        "price_updates_count": updates,
-        "forced_stop": forced,
-        "final_status": row.final_status,
-        "collected_at": None,
-    }
-    if row.decision_id is not None:
-        record["decision_id"] = row.decision_id
-    return record
 
 
 class TradeMetricsCollector:
@@ -245,10 +202,6 @@ def _sample(record: Record) -> Record:
     sample = {name: record.get(name) for name in (*names, *more)}
     sample["holding_hours"] = sample.pop("holding_duration_hours")
     return {**sample, "outcome": outcome}
-
-
-def _number(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
 
 
 def _money(amount: Decimal | None) -> str:

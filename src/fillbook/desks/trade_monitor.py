@@ -28,11 +28,12 @@ from fillbook.desks.platform import Platform, ask_positions
 from fillbook.desks.portfolio_memory import Memory
 from fillbook.desks.position_book import Look, PositionBook
 from fillbook.desks.trade_ends import TradeEnds
-from fillbook.desks.trade_metrics import STORAGE, Record, TradeMetricsCollector
+from fillbook.desks.trade_metrics import STORAGE, TradeMetricsCollector
 from fillbook.desks.trade_outcomes import OutcomeLines, write_open_state
 from fillbook.ground.clock import iso
 from fillbook.ground.clock import now_ns as wall_ns
 from fillbook.monitor.tracker import name_of
+from fillbook.publish.closed import Record
 from fillbook.publish.webhook import Webhook
 from fillbook.sources.observed import ExitPrice, Observer
 from fillbook.sources.observed_rows import read_position

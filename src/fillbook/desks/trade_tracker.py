@@ -12,9 +12,9 @@ from typing import Any
 from fillbook.analysis.answers import TradeRow
 from fillbook.desks.platform import Platform, ask_positions
 from fillbook.desks.position_book import PositionBook
-from fillbook.desks.trade_metrics import Record, record_of
 from fillbook.ground.clock import now_ns as wall_ns
 from fillbook.ground.errors import InputError
+from fillbook.publish.closed import Record, record_of
 from fillbook.sources.observed import Observer
 from fillbook.sources.observed_rows import Positions, read_position
 

@@ -53,7 +53,9 @@ class MonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     Intervals are a count and s, m, h or d. A position that the venue no longer states, and that no
     fill closes, counts as closed after `vanished_after`. `max_concurrent_trades` caps how many
     open trades are tracked at once, the others wait; None means no cap. `token_file` (mode 0600)
-    or the environment variable `token_env` hold what bots present to push facts.
+    or the environment variable `token_env` hold what bots present to push facts. `webhook_file`
+    (mode 0600) or the environment variable `webhook_env` hold the URL that is posted an event for
+    every finished trade.
     """
 
     detection_interval: str = "30s"
@@ -66,6 +68,8 @@ class MonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     pid_file: str = "fillbook.pid"
     token_file: str | None = None
     token_env: str = "FILLBOOK_PUSH_TOKEN"
+    webhook_file: str | None = None
+    webhook_env: str = "FILLBOOK_WEBHOOK_URL"
     watched_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -25,9 +25,11 @@ from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.marks.series import marks_path
 from fillbook.monitor.app import Doors, Metrics, make_app
+from fillbook.monitor.closings import Closings
 from fillbook.monitor.comparing import Comparing, apart
 from fillbook.monitor.fullcheck import FullCheck
 from fillbook.monitor.health import reasons_of
+from fillbook.monitor.hook import webhook_folder
 from fillbook.monitor.journaling import JournalThread
 from fillbook.monitor.livebook import LiveBook
 from fillbook.monitor.pidfile import Farewell, PidFile
@@ -36,6 +38,7 @@ from fillbook.monitor.pushed import Pushed
 from fillbook.monitor.serving import Serving
 from fillbook.monitor.tracker import open_names
 from fillbook.monitor.watch import Watch
+from fillbook.publish.webhook import Webhook
 from fillbook.sources.attach import Tools
 from fillbook.sources.liveness import AccountHealth, MonitorHealth
 
@@ -48,6 +51,8 @@ _TRY_AGAIN_NS = 30 * SECOND_NS
 _ACCOUNTS_WITHIN_S = 2.0
 _JOURNAL_WITHIN_S = 4.0
 _FOLD_WITHIN_S = 2.0
+_WEBHOOK_WITHIN_S = 0.5
+_SERVING_WITHIN_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +60,7 @@ _log = logging.getLogger(__name__)
 class Monitor:
     """Runs until told to stop; `say` receives every line for people, from any thread.
 
-    `folder` is where relative names in [monitor] begin.
+    `folder` is where relative names in [monitor] begin. `webhook` is told of finished trades.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Monitor:
         folder: Path,
         say: Say,
         tools: Tools | None = None,
+        webhook: Webhook | None = None,
     ) -> None:
         self._book = book
         self._settings = settings
@@ -74,8 +80,17 @@ class Monitor:
         monitor = settings.monitor
         clock = self._pace.now_ns
         self.journal = JournalThread(book, marks_path(book), clock)
+        self._webhook = webhook
+        closings = None
+        if webhook is not None:
+            closings = Closings(webhook, webhook_folder(book), clock())
         self.watch = Watch(
-            folder / monitor.log_dir, clock, self._is_caught_up, say, monitor.max_concurrent_trades
+            folder / monitor.log_dir,
+            clock,
+            self._is_caught_up,
+            say,
+            monitor.max_concurrent_trades,
+            closings,
         )
         self._live = LiveBook(
             book, marks_path(book), settings, self.watch.look, found=self._differences
@@ -120,6 +135,8 @@ class Monitor:
         try:
             self.journal.start()
             self._live.start()
+            if self._webhook is not None:
+                self._webhook.start()
             doors = Doors(self.health, metrics, self._pushed.take, token)
             serving.start(make_app(doors, monitor.host))
             pid_file.serves(serving.url)
@@ -272,8 +289,10 @@ class Monitor:
             await asyncio.wait(tasks, timeout=_ACCOUNTS_WITHIN_S)
         is_written = await asyncio.to_thread(self.journal.stop, _JOURNAL_WITHIN_S)
         await asyncio.to_thread(self._live.stop, _FOLD_WITHIN_S)
+        if self._webhook is not None:
+            await asyncio.to_thread(self._webhook.close, _WEBHOOK_WITHIN_S)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(serving.stop(), 1.5)
+            await asyncio.wait_for(serving.stop(), _SERVING_WITHIN_S)
         summary = self.watch.summary
         farewell = Farewell(
             pid=pid_file.own.pid,

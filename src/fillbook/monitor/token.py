@@ -23,7 +23,7 @@ def push_token(
     where = settings.token_file or settings.token_env
     text = environ.get(settings.token_env, "")
     if settings.token_file is not None:
-        text = _from_file(Path(settings.token_file).expanduser())
+        text = secret_in(Path(settings.token_file).expanduser(), "token file", "token_file")
     token = text.strip()
     if not token and settings.token_file is None:
         return None
@@ -37,16 +37,17 @@ def push_token(
     return token
 
 
-def _from_file(path: Path) -> str:
+def secret_in(path: Path, what: str, key: str) -> str:
+    """Read a secret from the file that `key` in [monitor] names; ConfigError unless it is safe."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise ConfigError(
-            "the token file cannot be read", str(path), "check token_file in [monitor]"
+            f"the {what} cannot be read", str(path), f"check {key} in [monitor]"
         ) from None
     if mode & 0o077:
         raise ConfigError(
-            f"others may read this token file (mode {mode:04o})", str(path), f"chmod 600 {path}"
+            f"others may read this {what} (mode {mode:04o})", str(path), f"chmod 600 {path}"
         )
     return text

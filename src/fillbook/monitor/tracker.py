@@ -32,8 +32,9 @@ class Tracker:
     """Follows the open trades from view to view; `feed` returns the lines to print.
 
     `tracked` and `pending` hold the open trades by id; with a cap, further ones wait their turn in
-    order. Trades that closed before `since_ns` and were never seen open are history, and untold.
-    What late facts change in a trade that was told to have ended is told too.
+    order. `closed` are those that ended lately, or whose end came late. Trades that closed before
+    `since_ns` and were never seen open are history, and untold. What late facts change in a trade
+    that was told to have ended is told too.
     """
 
     def __init__(self, since_ns: int, max_concurrent: int | None = None) -> None:
@@ -42,6 +43,7 @@ class Tracker:
         self._told: dict[str, Told] = {}
         self.tracked: dict[str, TradeRow] = {}
         self.pending: dict[str, TradeRow] = {}
+        self.closed: dict[str, TradeRow] = {}
         self._remembered: dict[str, TradeRow] = {}
         self.completed = 0
 
@@ -60,6 +62,7 @@ class Tracker:
             since_ns = min(parse_ns(row.entry_time) for row in missing)
             _, long_past = _split(trades(view, Query(since_ns=since_ns)))
             closed |= {name: row for name, row in long_past.items() if name in watched}
+        self.closed = closed
         lines = self._ended(closed, opened) + self._begun(opened)
         self._remembered.clear()
         since_ns = view.end_ns - 2 * LATE_NS

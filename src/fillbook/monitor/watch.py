@@ -13,6 +13,7 @@ from fillbook.analysis.digest import Summary, digest
 from fillbook.analysis.view import BookView
 from fillbook.ground.clock import MINUTE_NS
 from fillbook.ground.errors import FillbookError
+from fillbook.monitor.closings import Closings
 from fillbook.monitor.schedule import DailySchedule
 from fillbook.monitor.tracker import Tracker
 
@@ -25,7 +26,7 @@ class Watch:
     """Looks at every view of a `LiveBook`; `summary` is the newest, None before the first.
 
     Trades are told and days are written once `is_caught_up` says that history has arrived:
-    until then what looks open may long be closed.
+    until then what looks open may long be closed. `closings` takes every trade that ended.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Watch:
         is_caught_up: Callable[[], bool],
         say: Say,
         max_concurrent: int | None = None,
+        closings: Closings | None = None,
     ) -> None:
         self._clock = clock
         self._is_caught_up = is_caught_up
@@ -43,6 +45,7 @@ class Watch:
         self.tracker = Tracker(self.started_ns, max_concurrent)
         self._days = DailySchedule(folder, say)
         self._days_again_ns = 0
+        self._closings = closings
         self._told_seq = -1
         self.summary: Summary | None = None
 
@@ -61,6 +64,8 @@ class Watch:
         if view.seq != self._told_seq:
             for line in self.tracker.feed(view):
                 self._say(line)
+            if self._closings is not None:
+                self._closings.feed(view, self.tracker.closed)
             self._told_seq = view.seq
         self._write_days(view, now_ns)
 

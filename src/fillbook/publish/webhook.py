@@ -17,6 +17,7 @@ import httpx
 
 from fillbook.ground.errors import UsageError
 from fillbook.journal.spool import Spool
+from fillbook.sources.reads import is_loopback
 from fillbook.sources.redact import EVERYWHERE, LEAST_SECRET, guard_loggers
 
 ANSWER_S = 5.0
@@ -85,7 +86,11 @@ class Webhook:
         self.close()
 
     def _run(self) -> None:
-        with httpx.Client(timeout=ANSWER_S, follow_redirects=False) as client:
+        # No proxy stands between two programs of one machine.
+        is_near = is_loopback(self._url.host)
+        with httpx.Client(
+            timeout=ANSWER_S, follow_redirects=False, trust_env=not is_near
+        ) as client:
             while not self._ended.is_set():
                 self._news.wait()
                 self._news.clear()
