@@ -256,7 +256,6 @@ def test_filters_narrow_every_command_alike(folder: Path) -> None:
     assert ids("--instrument", "BTC", "--since", "2026-01-06") == ["f3", "f4", "f5"]
     assert ids("--until", "2026-01-06") == ["f1", "f2"]
     assert ids("--since", "2026-01-05T12:00:00Z", "--until", "2026-01-06T09:00:00Z") == ["f2"]
-    assert ids("--account", "nobody") == []
     assert ids("--limit", "2") == ["f5", "f6"]
 
 
@@ -265,6 +264,33 @@ def test_a_label_stands_for_its_account(folder: Path, tmp_path: Path) -> None:
     rows = fillbook(folder, "fills", "--account", "main", "--json", **named).json["rows"]
     assert len(rows) == 6
     assert "account main" in fillbook(folder, "fills", **named).out
+
+
+@pytest.mark.parametrize("command", ["why", "performance", "monitor status", *LISTS])
+def test_an_account_that_is_misspelt_is_no_account_without_fills(
+    folder: Path, command: str
+) -> None:
+    """Nothing was made and nothing was lost: that is the wrong answer to a slip of the finger."""
+    ran = fillbook(folder, *command.split(), "--account", "nobody")
+    assert (ran.status, ran.out) == (2, "")
+    assert "the book knows no such account" in ran.err and "it has A" in ran.err
+
+
+ADDRESS = "0x31ca8395cf837de08b24da3f660e77761dfb974b"
+
+
+def test_the_label_of_an_attached_address_stands_for_it_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "fillbook.toml").write_text(
+        f'[[attach]]\nvenue = "hyperliquid"\naddress = "{ADDRESS.upper().replace("X", "x")}"\n'
+        'label = "swing"\n\n[[attach]]\nvenue = "hyperliquid"\n'
+        'address = "0x00000000000000000000000000000000000000aa"\nlabel = "new"\n'
+    )
+    book_of(tmp_path, FILLS, "--account", ADDRESS)
+    rows = fillbook(tmp_path, "fills", "--account", "swing", "--json").json["rows"]
+    assert {row["account"] for row in rows} == {ADDRESS}
+    assert "swing" in fillbook(tmp_path, "why", "--by", "account").out
+    # Attached, and nothing pulled yet: that is not a slip.
+    assert fillbook(tmp_path, "fills", "--account", "new", "--json").json["rows"] == []
 
 
 def test_as_of_answers_what_was_known_then(tmp_path: Path) -> None:

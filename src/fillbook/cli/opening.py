@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fillbook.marks.series import MarkStore
 
 CONFIG_NAME = "fillbook.toml"
+# An error stays readable however many accounts a book has.
+_MOST_NAMED = 10
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -86,6 +88,7 @@ def folded(asked: Asked) -> Iterator[tuple[BookView, Query, Place]]:
     place = find(asked.book, asked.method)
     query = query_of(asked, place.settings, now_ns())
     with opened_book(place, readonly=True) as (journal, marks), progress("folding") as report:
+        refuse_unknown(query.accounts, {batch.account for batch in journal.batches()}, place)
         yield (
             summary.load(
                 journal,
@@ -135,12 +138,28 @@ def _instant(text: str | None, option: str, settings: Settings, now: int) -> int
         ) from fault
 
 
+def refuse_unknown(asked: Iterable[str], known: set[str], place: Place) -> None:
+    """Raise UsageError for an account of which nothing is: zeros about it would look like news."""
+    if not known:
+        return
+    for account in asked:
+        if account not in known and account not in place.settings.labels:
+            names = sorted({place.settings.label(one) for one in known})
+            raise UsageError(
+                "the book knows no such account", f"--account {account}", f"it has {_few(names)}"
+            )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 def accounts_of(names: Sequence[str] | None, settings: Settings) -> tuple[str, ...]:
     """Return the accounts that are meant: a label stands for every account that carries it."""
     labels: dict[str, list[str]] = {}
-    for account, told in settings.accounts.items():
-        if told.label:
-            labels.setdefault(told.label, []).append(account)
+    for account, label in settings.labels.items():
+        labels.setdefault(label, []).append(account)
     found: list[str] = []
     for name in names or ():
         found.extend(labels.get(name, [name]))

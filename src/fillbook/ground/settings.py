@@ -133,10 +133,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     monitor: MonitorSettings = MonitorSettings()
     metrics: MetricsSettings = MetricsSettings()
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return the readable names by account: those of [accounts], else of attached addresses.
+
+        An account behind a key has no id here: who it is, only its venue can say.
+        """
+        told = {one.address.lower(): one.label for one in self.attach if one.address and one.label}
+        return told | {name: known.label for name, known in self.accounts.items() if known.label}
+
     def label(self, account: str) -> str:
         """Return the readable name of an account, or the account itself."""
-        known = self.accounts.get(account)
-        return known.label if known and known.label else account
+        return self.labels.get(account, account)
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
