@@ -168,6 +168,13 @@ def test_a_trade_that_was_open_keeps_its_id_whatever_is_learnt_of_its_beginning(
     assert len(names) == 1
 
 
+@pytest.mark.parametrize("absurd", ["1e30", "0.0000000000000000000001"])
+def test_a_statement_that_no_ledger_can_hold_costs_no_fill(absurd: str) -> None:
+    groups, findings = resolved([fill(HOUR, "buy", 2), *stated(2 * HOUR, ("BTC", absurd))])
+    assert [(event.kind, event.qty) for event in groups[0].events] == [(Kind.FILL, 2)]
+    assert findings == []
+
+
 # --- against what really happened -----------------------------------------------------------------
 
 

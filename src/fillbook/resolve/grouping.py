@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 from fillbook.facts.finding import Finding
 from fillbook.facts.model import Charge, Claimed, Fill, Funding, Instrument
-from fillbook.ground.exact import INT64_MAX, all_scaled, most_decimals
+from fillbook.ground.exact import (
+    INT64_MAX,
+    MONEY_SCALE,
+    all_scaled,
+    decimals_of,
+    most_decimals,
+)
 from fillbook.resolve.anchors import with_anchors
 from fillbook.resolve.assignment import Assigner
 from fillbook.resolve.coverage import Moved
@@ -95,9 +102,10 @@ def build_group(
 
     `anchors` are what the venue stated of the position where the fills before it are complete.
     """
-    draft = _Draft(contract, assigner, most_decimals([anchor.qty for anchor in anchors]))
+    draft = _Draft(contract, assigner)
     for start in range(0, len(claims) or 1, _CHUNK):
         draft.add(claims[start : start + _CHUNK])
+    anchors = draft.with_room_for(anchors)
     events = draft.events(claims)
     group = Group(
         key=key,
@@ -132,14 +140,14 @@ class _Draft:
     claim is looked at once, and is near while it is.
     """
 
-    def __init__(self, contract: Instrument, assigner: Assigner, qty_scale: int) -> None:
+    def __init__(self, contract: Instrument, assigner: Assigner) -> None:
         self._contract = contract
         self._assigner = assigner
         self._events: list[Event] = []
         self._chunks: list[tuple[int, int]] = []
         self._contested = False
-        self.qty_scale = qty_scale
-        self.lot_decimals = self.px_scale = 0
+        self._largest = Decimal(0)
+        self.qty_scale = self.lot_decimals = self.px_scale = 0
         self.has_rungs = self.written_as_floats = self.is_anchored = False
 
     def add(self, claims: Sequence[Claimed]) -> None:
@@ -176,6 +184,7 @@ class _Draft:
         self.is_anchored = self.is_anchored or bool(stated)
         self.lot_decimals = max(self.lot_decimals, most_decimals(lots))
         self.qty_scale = max(self.qty_scale, scale)
+        self._largest = max([self._largest, *sizes])
         self._chunks.append((len(self._events), scale))
         bought = [fill.side == "buy" for fill in fills]
         whole = all_scaled(sizes, scale)
@@ -183,6 +192,20 @@ class _Draft:
         for (place, _), fee in zip(based, all_scaled(fees, scale), strict=True):
             signed[place] -= fee
         return signed
+
+    def with_room_for(self, anchors: Sequence[Anchor]) -> list[Anchor]:
+        """Return the anchors that fit beside the fills, and take on the scale they need.
+
+        What a venue states must cost the money of the fills no digit, and no fill its place.
+        """
+        exact = MONEY_SCALE - self.px_scale - decimals_of(self._contract.multiplier)
+        room = max(self.qty_scale, exact)
+        exact_ones = [anchor for anchor in anchors if decimals_of(anchor.qty) <= room]
+        scale = max(self.qty_scale, most_decimals([anchor.qty for anchor in exact_ones]))
+        if scale > self.qty_scale and not _fits(self._largest, scale):
+            return []
+        self.qty_scale = scale
+        return [anchor for anchor in exact_ones if _fits(anchor.qty, scale)]
 
     def events(self, claims: Sequence[Claimed]) -> list[Event]:
         """Return all events in the order of their claims, quantities at the group's scale."""
@@ -201,6 +224,10 @@ class _Draft:
 def base_fee(fill: Fill, contract: Instrument) -> bool:
     """Say whether the fee was taken out of the coins themselves."""
     return contract.contract == "spot" and bool(fill.fee) and fill.fee_asset == contract.base
+
+
+def _fits(qty: Decimal, scale: int) -> bool:
+    return abs(qty.scaleb(scale)) <= INT64_MAX
 
 
 def _does_not_fit(key: GroupKey, claim: Claimed) -> Finding:

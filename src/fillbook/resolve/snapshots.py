@@ -60,12 +60,16 @@ class Snapshots:
         self._complete: dict[Account, dict[str | None, list[Interval]]] = {}
         self.add(claims)
 
-    def add(self, claims: Iterable[Claimed]) -> None:
-        """Take in further snapshots; all other claims are let be."""
+    def add(self, claims: Iterable[Claimed]) -> set[Account]:
+        """Take in the snapshots among further claims, and return whose they are."""
+        touched = set()
         for claim in claims:
             told = claim.fact
             if isinstance(told, Report) and told.what == "snapshot":
-                insort(self._told[told.venue, told.account], self._made(told, claim), key=_place)
+                account = (told.venue, told.account)
+                insort(self._told[account], self._made(told, claim), key=_place)
+                touched.add(account)
+        return touched
 
     def promise(self, promises: Iterable[SourceCoverage]) -> None:
         """Learn where fills are complete, whoever has them."""

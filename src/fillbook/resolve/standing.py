@@ -194,8 +194,8 @@ class Standing:
 
     def _anchored_by(self, claims: Sequence[Claimed]) -> set[GroupKey]:
         """Take in what venues stated, and return the groups whose anchors change with it."""
-        self._snapshots.add(claims)
-        told = {_account(each) for each in claims if isinstance(each.fact, Report | Span | Batch)}
+        told = self._snapshots.add(claims)
+        told |= {_account(claim) for claim in claims if isinstance(claim.fact, Span | Batch)}
         return self._anchor(self._positions_of(told))
 
     def _positions_of(self, accounts: Collection[Account]) -> set[GroupKey]:

@@ -15,7 +15,7 @@ import msgspec
 
 from fillbook.facts.model import Fill
 from fillbook.ground.clock import MINUTE_NS
-from fillbook.ground.exact import to_scaled
+from fillbook.ground.exact import INT64_MAX, to_scaled
 from fillbook.resolve.coverage import closes_the_rest
 from fillbook.resolve.event import Event
 from fillbook.resolve.snapshots import Anchor
@@ -39,7 +39,8 @@ class Start(msgspec.Struct, frozen=True):
         if position in self.possible or len(self.possible) > 1:
             return 0
         (stood,) = self.possible
-        return stood - position
+        lacking = stood - position
+        return lacking if abs(lacking) <= INT64_MAX else 0
 
 
 def starts(events: Sequence[Event], anchors: Sequence[Anchor], qty_scale: int) -> list[Start]:
