@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import jsonschema
@@ -9,6 +10,8 @@ import pytest
 
 from cli_run import book_of, fillbook
 from fillbook.cli.shapes import schema_of
+from fillbook.monitor.pidfile import PidFile
+from monitor_runs import running
 
 HEADER = "time,instrument,side,px,qty,fee,fee_asset,fill_id\n"
 # Nine wins and six losses of one unit each; together +4250.
@@ -75,6 +78,58 @@ def test_status_lists_what_is_open_without_a_monitor(tmp_path: Path) -> None:
     text = fillbook(tmp_path, "monitor", "status").out
     assert "No monitor is running for this book" in text
     assert "SHORT" in text and "n/a" in text
+
+
+def doctor_says(folder: Path) -> str:
+    told = fillbook(folder, "doctor", "--offline", "--json").json["checks"]
+    return " | ".join(check["what"] for check in told if check["area"] == "monitor")
+
+
+def test_what_is_said_of_a_monitor_that_was_killed_hung_or_stopped(tmp_path: Path) -> None:
+    book_of(tmp_path, fifteen_trades())
+    (tmp_path / "fillbook.toml").write_text("[monitor]\nport = 0\n")
+    ended = "ended without a word: killed, or a power"
+    with running(tmp_path) as monitor:
+        monitor.heard("Health and metrics:")
+        monitor.program.send_signal(signal.SIGSTOP)
+        assert "does not answer" in fillbook(tmp_path, "monitor", "status").out
+        assert "does not answer" in doctor_says(tmp_path)
+        monitor.program.send_signal(signal.SIGKILL)
+        monitor.program.wait(60)
+    told = fillbook(tmp_path, "monitor", "status", "--json").json
+    jsonschema.validate(told, schema_of("monitor-status"))
+    assert (told["running"], told["pid"], told["ended_without_word"]) == (False, None, True)
+    assert told["until"] == "2026-01-15T15:12:00Z"
+    text = fillbook(tmp_path, "monitor", "status").out
+    assert "No monitor is running" in text and ended in text
+    assert "nothing later than 2026-01-15 15:12:00" in text
+    assert ended in doctor_says(tmp_path)
+    with running(tmp_path) as monitor:
+        monitor.heard("Health and metrics:")
+        told = fillbook(tmp_path, "monitor", "status", "--json").json
+        assert (told["running"], told["ended_without_word"]) == (True, False)
+        assert fillbook(tmp_path, "monitor", "stop").status == 0
+        assert monitor.program.wait(60) == 0
+    told = fillbook(tmp_path, "monitor", "status", "--json").json
+    assert (told["running"], told["ended_without_word"]) == (False, False)
+    assert "none is needed" in doctor_says(tmp_path)
+
+
+def test_a_monitor_of_another_book_is_neither_shown_nor_stopped(tmp_path: Path) -> None:
+    book_of(tmp_path, fifteen_trades())
+    other = ("--book", "other.db")
+    fillbook(tmp_path, "import", "fills.csv", *other, "--account", "A", "--venue", "test",
+             "--settle", "USDT")  # fmt: skip
+    with PidFile(tmp_path / "fillbook.pid", tmp_path / "fillbook.db") as held:
+        assert "Monitor is starting" in fillbook(tmp_path, "monitor", "status").out
+        assert "starting (process" in doctor_says(tmp_path)
+        held.serves("http://127.0.0.1:9")
+        assert fillbook(tmp_path, "monitor", "status", "--json").json["running"]
+        told = fillbook(tmp_path, "monitor", "status", *other, "--json").json
+        assert (told["running"], told["pid"]) == (False, None)
+        stop = fillbook(tmp_path, "monitor", "stop", *other)
+        assert stop.status == 2 and "is that of another book" in stop.err
+        assert str(tmp_path / "fillbook.db") in stop.err
 
 
 def test_an_empty_book_has_neither(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from fillbook.cli.configured import (
 )
 from fillbook.cli.figures import clean
 from fillbook.cli.housed import Free, book_checks, cache_check, disk_check, free_bytes
-from fillbook.cli.monitored import pid_path
+from fillbook.cli.monitored import holder_for, pid_path
 from fillbook.cli.monitoring import health_of
 from fillbook.cli.opening import Place, opened_book
 from fillbook.cli.page import Page
@@ -27,9 +27,9 @@ from fillbook.cli.shapes import Examination
 from fillbook.cli.tables import Tone
 from fillbook.ground.checks import ORDER, Check, CheckState, failed, worst_of
 from fillbook.ground.clock import SECOND_NS, iso, now_ns
-from fillbook.ground.errors import BookError
+from fillbook.ground.errors import BookError, UsageError
 from fillbook.ground.live_settings import AttachSettings
-from fillbook.monitor.pidfile import holder_of, last_words
+from fillbook.monitor.pidfile import killed, last_words
 from fillbook.sources.attach import Tools
 from fillbook.sources.examining import Examined, budget_check, examine, unexamined
 from fillbook.sources.redact import EVERYWHERE
@@ -118,9 +118,16 @@ def _contents(place: Place, accounts: Iterable[Examined], at_ns: int) -> Iterato
 
 def _monitor(place: Place, at_ns: int) -> Iterator[Check]:
     monitor, path = place.settings.monitor, pid_path(place)
-    holder = holder_of(path)
+    try:
+        holder = holder_for(place)
+    except UsageError as fault:
+        yield failed("monitor", fault)
+        return
     if holder is None:
         yield from _stopped(place, path)
+        return
+    if not holder.url:
+        yield Check(area="monitor", state="ok", what=f"starting (process {holder.pid})")
         return
     health = health_of(holder)
     what = f"running (process {holder.pid}), {holder.url}"
@@ -172,7 +179,7 @@ def _stopped(place: Place, path: Path) -> Iterator[Check]:
             what=f"port {monitor.port} is taken by another program, so none could start",
             next_step="choose another `port` in [monitor], or `--port 0`",
         )
-    farewell = last_words(path)
+    farewell, lost = last_words(path), killed(path)
     if farewell is not None and farewell.fault:
         yield Check(
             area="monitor",
@@ -180,13 +187,11 @@ def _stopped(place: Place, path: Path) -> Iterator[Check]:
             what=f"the last one was stopped by a fault: {farewell.fault}",
             next_step="see to the fault, then `fillbook monitor start`",
         )
-    elif place.settings.attach:
-        yield Check(
-            area="monitor",
-            state="warn",
-            what="none is running, so nothing new reaches the book",
-            next_step="`fillbook monitor start`",
-        )
+    elif lost is not None or place.settings.attach or monitor.watched_files:
+        why = "none is running, so nothing new reaches the book"
+        if lost is not None:
+            why += "; the last one ended without a word: killed, or a power cut"
+        yield Check(area="monitor", state="warn", what=why, next_step="`fillbook monitor start`")
     else:
         yield Check(area="monitor", state="ok", what="none is running, and none is needed")
 

@@ -14,11 +14,11 @@ import msgspec
 
 from fillbook.cli.opening import Place, find
 from fillbook.cli.page import print_json
-from fillbook.ground.errors import ConfigError, FillbookError
+from fillbook.ground.errors import ConfigError, FillbookError, UsageError
 from fillbook.monitor.app import Metrics
 from fillbook.monitor.hook import webhook_folder, webhook_of
 from fillbook.monitor.logs import close_log, open_log
-from fillbook.monitor.pidfile import Farewell, PidFile, stop_holder
+from fillbook.monitor.pidfile import Farewell, Holder, PidFile, holder_of, stop_holder
 from fillbook.monitor.service import Monitor
 from fillbook.monitor.still import keep_still
 from fillbook.monitor.token import push_token
@@ -34,6 +34,21 @@ _log = logging.getLogger("fillbook.monitor")
 def pid_path(place: Place) -> Path:
     """Return where the pid file of a book's monitor is; a relative name is beside the book."""
     return place.book.parent / place.settings.monitor.pid_file
+
+
+def holder_for(place: Place) -> Holder | None:
+    """Return the running monitor of a book, None where none runs.
+
+    UsageError where the pid file is held for another book: books of one folder share its name.
+    """
+    holder = holder_of(pid_path(place))
+    if holder is not None and holder.book != str(place.book.resolve()):
+        raise UsageError(
+            f"the monitor that runs here (process {holder.pid}) is that of another book",
+            holder.book,
+            "name that book with --book, or give each its own pid_file in [monitor]",
+        )
+    return holder
 
 
 def run_monitor(book: Path | None, port: int | None) -> int:
@@ -63,7 +78,9 @@ def watch(place: Place, tools: Tools | None = None) -> int:
 
 def stop_monitor(book: Path | None, json: bool) -> None:
     """Stop the monitor of a book and say how it ended."""
-    stopped = stop_holder(pid_path(find(book)))
+    place = find(book)
+    holder_for(place)
+    stopped = stop_holder(pid_path(place))
     if json:
         print_json(stopped)
         return

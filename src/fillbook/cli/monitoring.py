@@ -21,7 +21,7 @@ from fillbook.cli.shapes import MonitorMetrics, MonitorStatus, OpenPosition
 from fillbook.cli.tables import tone_of
 from fillbook.ground.clock import iso
 from fillbook.ground.exact import plain_text
-from fillbook.monitor.pidfile import Holder, holder_of
+from fillbook.monitor.pidfile import Holder, holder_of, killed
 from fillbook.sources.liveness import AccountHealth, MonitorHealth
 
 RECENT_TRADES = 10
@@ -57,27 +57,32 @@ RECENT = (
 
 def tell_status(asked: Asked) -> None:
     """Print the open positions and how the monitor is doing."""
-    holder = holder_of(pid_path(find(asked.book)))
+    place = find(asked.book)
+    holder, lost = _holder_of(place)
     health = health_of(holder) if holder else None
     with folded(asked) as (view, query, place):
         rows = summary.positions(view, query)
         opened = tuple(_open_position(row) for row in rows if row.strategy is None)
         seq, head = view.seq, view.head
+        until = iso(view.end_ns) if view.end_ns else None
     answer = MonitorStatus(
         seq=seq, head=head, running=holder is not None, pid=holder.pid if holder else None,
         url=holder.url if holder else None, health=health, positions=opened,
+        ended_without_word=lost is not None, until=until,
     )  # fmt: skip
     if asked.json:
         print_json(answer)
         return
     page = Page()
-    _show_running(page, answer, holder)
+    _show_running(page, answer, holder, lost)
     page.gap()
     if not opened:
         page.line("No open position.")
     else:
         page.table(columns_of(OPEN, opened, place.settings.label))
     page.gap()
+    if answer.until is not None and holder is None:
+        page.line(f"The book knows nothing later than {moment(answer.until)}.")
     page.line(f"True at seq {seq:,} (head {head[:12]}).", "quiet")
     page.print()
 
@@ -101,6 +106,16 @@ def tell_metrics(asked: Asked) -> None:
         _show_recent(page, recent, place)
     page.line(f"True at seq {seq:,} (head {head[:12]}).", "quiet")
     page.print()
+
+
+def _holder_of(place: Place) -> tuple[Holder | None, Holder | None]:
+    """Return who runs for this book, and who ended without a word; at most one of them."""
+    path, own = pid_path(place), str(place.book.resolve())
+    alive, lost = holder_of(path), killed(path)
+    return (
+        alive if alive is not None and alive.book == own else None,
+        lost if lost is not None and lost.book == own else None,
+    )
 
 
 def health_of(holder: Holder) -> MonitorHealth | None:
@@ -146,9 +161,20 @@ def summed(qty: str, unpriced: str) -> str:
     return plain_text(Decimal(qty) + Decimal(unpriced))
 
 
-def _show_running(page: Page, answer: MonitorStatus, holder: Holder | None) -> None:
+def _show_running(
+    page: Page, answer: MonitorStatus, holder: Holder | None, lost: Holder | None
+) -> None:
     if holder is None:
         page.line("○ No monitor is running for this book (`fillbook monitor start`).")
+        if lost is not None:
+            page.line(
+                f"  The last one (process {lost.pid}) ended without a word: killed, or a power "
+                "cut. The next start goes on where it stood.",
+                "loss",
+            )
+        return
+    if not holder.url:
+        page.line(f"○ Monitor is starting (process {holder.pid}).")
         return
     health = answer.health
     if health is None:

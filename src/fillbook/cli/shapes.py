@@ -138,7 +138,11 @@ class OpenPosition(Answer, frozen=True, kw_only=True):
 
 
 class MonitorStatus(Answer, frozen=True, kw_only=True):
-    """What is open, and how the monitor is doing; `health` is null where none answers."""
+    """What is open, and how the monitor is doing; `health` is null where none answers.
+
+    `until` is the time of the newest event or price in the book. `ended_without_word` says that
+    the last monitor was killed, or lost its power.
+    """
 
     seq: int
     head: str
@@ -147,6 +151,8 @@ class MonitorStatus(Answer, frozen=True, kw_only=True):
     url: str | None
     health: MonitorHealth | None
     positions: tuple[OpenPosition, ...]
+    until: str | None = None
+    ended_without_word: bool = False
 
 
 class MonitorMetrics(Answer, frozen=True, kw_only=True):

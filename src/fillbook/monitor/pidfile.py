@@ -93,6 +93,18 @@ def holder_of(path: Path) -> Holder | None:
     return holder if started_of(holder.pid) == holder.started else None
 
 
+def killed(path: Path) -> Holder | None:
+    """Return the last holder of a pid file where it ended without a word: killed, or a power cut.
+
+    One that stops in order, also by a fault, empties the file.
+    """
+    try:
+        holder = msgspec.json.decode(path.read_bytes(), type=Holder)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return None if started_of(holder.pid) == holder.started else holder
+
+
 class PidFile:
     """Holds the pid file of this process while the monitor runs. UsageError when another does.
 
