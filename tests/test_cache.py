@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+import fillbook
 from fillbook.analysis.rows import fills
 from fillbook.analysis.summary import load
 from fillbook.analysis.traderows import trades
@@ -20,7 +21,7 @@ from fillbook.analysis.why import why
 from fillbook.facts.model import Claim
 from fillbook.ground.settings import FoldMethod, FoldSettings, Settings, StrategyRule
 from fillbook.journal.store import BatchOpen, Journal, Page
-from fillbook.ledger.cache import LedgerCache, cache_key
+from fillbook.ledger.cache import LedgerCache, cache_key, code_print
 from fillbook.ledger.ledger import Ledger, fold_claims
 from fillbook.resolve.claims import ResolveRules
 from strategies import (
@@ -267,3 +268,16 @@ def test_sealed_rows_are_the_ledgers_own_integers(tmp_path: Path) -> None:
     columns = ledger.groups[0].columns
     assert np.array_equal(frame["event.fee.1"].to_numpy(), columns.events.fee[:, 1])
     assert frame["event_key"].to_list() == list(columns.event_key)
+
+
+def test_a_changed_line_in_any_room_beneath_finds_no_old_answer(tmp_path: Path) -> None:
+    package = tmp_path / "fillbook"
+    shutil.copytree(Path(fillbook.__file__).parent, package)
+    plain = code_print(package)
+    for changed in ("analysis/why.py", "analysis/reconcile/positions.py", "resolve/order.py"):
+        with (package / changed).open("a") as file:
+            file.write("# changed\n")
+        assert code_print(package) != plain, changed
+        plain = code_print(package)
+    (package / "cli/app.py").write_text("")
+    assert code_print(package) == plain

@@ -104,10 +104,16 @@ def cache_key(head: str, method: FoldMethod, rules: ResolveRules) -> str:
 
 @cache
 def _code_print() -> str:
-    """Tell this installation's code from any other: a changed line must not find an old answer."""
-    package = Path(fillbook.__file__).parent
-    files = sorted(file for room in _ROOMS for file in (package / room).glob("*.py"))
-    told = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return code_print(Path(fillbook.__file__).parent)
+
+
+def code_print(package: Path) -> str:
+    """Tell an installation's code from any other: a changed line must not find an old answer."""
+    files = sorted(file for room in _ROOMS for file in (package / room).rglob("*.py"))
+    told = [
+        (str(file.relative_to(package)), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files
+    ]
     return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
