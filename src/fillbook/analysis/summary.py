@@ -26,6 +26,7 @@ from fillbook.analysis.view import BookView, Query, parts_of
 from fillbook.analysis.why import findings_of
 from fillbook.analysis.why import why as answer_why
 from fillbook.ground.clock import iso
+from fillbook.ground.errors import UsageError
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal
 from fillbook.ledger.cache import LedgerCache, cache_key, telling_key
@@ -62,9 +63,14 @@ def load(
     """Open a book as it was known at `as_of` (None: now), with its marks beside it.
 
     Nothing is folded until an answer needs it; `cache` is a folder that keeps the newest
-    fold and finished answers.
+    fold and finished answers. UsageError where the book has no such sequence.
     """
-    if as_of is not None and as_of >= journal.head().seq:
+    newest = journal.head().seq
+    if as_of is not None and not 0 <= as_of <= newest:
+        raise UsageError(
+            f"the book has no sequence {as_of}", f"--as-of {as_of}", f"it has 0 to {newest}"
+        )
+    if as_of == newest:
         as_of = None
     head = journal.head(as_of)
     rules = ResolveRules(strategies=settings.strategies.rules)
