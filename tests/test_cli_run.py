@@ -302,6 +302,13 @@ def test_as_of_answers_what_was_known_then(tmp_path: Path) -> None:
     again = fillbook(tmp_path, "why", "--json", "--as-of", str(then["seq"])).json
     assert (again["n_fills"], again["seq"]) == (2, then["seq"])
     assert again["currencies"] == then["currencies"]
+    last = fillbook(tmp_path, "why", "--json").json["seq"]
+    assert fillbook(tmp_path, "why", "--json", "--as-of", str(last)).json["n_fills"] == 6
+    assert fillbook(tmp_path, "fills", "--json", "--as-of", "0").json["rows"] == []
+    for none in ("-3", str(last + 1)):
+        ran = fillbook(tmp_path, "why", "--as-of", none)
+        assert (ran.status, ran.out) == (2, "")
+        assert f"no sequence {none}" in ran.err and f"0 to {last}" in ran.err
 
 
 def test_a_retraction_undoes_an_import_and_importing_again_restores_it(tmp_path: Path) -> None:
@@ -315,6 +322,32 @@ def test_a_retraction_undoes_an_import_and_importing_again_restores_it(tmp_path:
     assert "NO FILLS" in fillbook(tmp_path, "why").out
     assert fillbook(tmp_path, *arguments).status == 0
     assert fillbook(tmp_path, "why", "--json").json["currencies"] == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("demo", "--dir", "/proc/d"),
+        ("monitor", "start", "--book", "/proc/d/x.db"),
+        ("monitor", "start", "--book", "/proc/d.db"),
+        ("import", "fills.csv", "--book", "/proc/d/x.db"),
+        ("init", "--book", "/proc/d/x.db"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_said(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "fills.csv").write_text(FILLS, encoding="utf-8")
+    ran = fillbook(tmp_path, *words)
+    assert ran.status == 2
+    assert "/proc/" in ran.err and "next:" in ran.err
+    assert "fault of its own" not in ran.err
+
+
+def test_an_import_makes_the_folder_of_its_book_as_init_does(tmp_path: Path) -> None:
+    (tmp_path / "fills.csv").write_text(FILLS, encoding="utf-8")
+    arguments = ("import", "fills.csv", "--account", "A", "--venue", "test", "--settle", "USDT")
+    ran = fillbook(tmp_path, *arguments, "--book", "new/deep/x.db")
+    assert ran.status == 0, ran.err
+    assert fillbook(tmp_path, "why", "--book", "new/deep/x.db", "--json").json["n_fills"] == 6
 
 
 def test_an_unknown_batch_cannot_be_retracted(folder: Path) -> None:

@@ -21,6 +21,7 @@ _REFUSALS = frozenset(
         errno.EROFS,
         errno.ENOSPC,
         errno.EDQUOT,
+        errno.ENOENT,
         errno.ENOTDIR,
         errno.ENAMETOOLONG,
     }

@@ -142,6 +142,7 @@ def _writable(place: Place, *, dry_run: bool) -> Iterator[tuple[Journal | None, 
         if dry_run:
             yield None, None
             return
+        place.book.parent.mkdir(parents=True, exist_ok=True)
         Journal.create(place.book).close()
         print(f"made {place.book}", file=sys.stderr)
     with opened_book(place, readonly=dry_run) as opened:
