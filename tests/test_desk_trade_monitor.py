@@ -29,6 +29,7 @@ from fillbook.desks.trade_metrics import TradeMetricsCollector
 from fillbook.desks.trade_monitor import TradeMonitor
 from fillbook.desks.trade_tracker import TradeTrackerThread
 from fillbook.ground.clock import parse_ns
+from fillbook.ground.errors import UsageError
 from fillbook.ground.settings import Settings
 from fillbook.journal.store import Journal, verify_book
 from fillbook.marks.series import MarkStore, marks_path
@@ -511,6 +512,11 @@ def test_b18_a_position_can_be_forced_in_once(tmp_path: Path) -> None:
         ("BTCUSD", "BIP-20DEC30-CDE", 300, "d-9"),
         ("BTC-USD", "BIP-20DEC30-CDE", 10, "d-9"),
         ("ETHUSD", "ETP-20DEC30-CDE", 10, "d-9"),
+        ("BTC", "BTC-20DEC30", 10, "d-9"),
+        ("BTC", "BIP-20DEC30-CDE", 10, "d-9"),
+        ("btc", "BTCUSDT", 10, "d-9"),
+        ("BTC-USD", "BTC", 10, "d-9"),
+        ("BTC", "ETH-20DEC30", 10, None),
         ("BTCUSD", "BIP-20DEC30-CDE", 301, None),
         ("ETHUSD", "BIP-20DEC30-CDE", 10, None),
     ],
@@ -522,6 +528,14 @@ def test_b19_a_decision_waits_300_seconds_for_its_position(
     desk.clock.step(after_s)
     desk.show(btc(product_id=product))
     assert [row.decision_id for row in desk.trades()] == [carried]
+
+
+@pytest.mark.parametrize("platform", [None, object(), {"get_portfolio_breakdown": 1}])
+def test_what_is_no_platform_is_refused_at_once(platform: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="get_portfolio_breakdown") as refused:
+        TradeMonitor(platform=platform, folder=tmp_path / "book")
+    assert "futures_positions" in str(refused.value)
+    assert not (tmp_path / "book").exists()
 
 
 def test_b20_finished_trades_are_drained_once(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from fillbook.sources.observed_rows import normal_id
 EXPIRY_NS = 300 * SECOND_NS
 # Coinbase's names of its perpetual-style futures.
 _ALIASES = {"BIP": "BTCUSD", "ETP": "ETHUSD"}
+_QUOTE = re.compile(r"(?<=.)(USD[TC]?|EUR)$")
 _DATED = re.compile(r"\d{1,2}[A-Z]{3}\d{2}(-.*)?|\d{6,8}|PERP.*|INTX|CDE")
 
 
@@ -27,6 +28,17 @@ def asset_of(name: str) -> str:
     if _DATED.fullmatch(rest):
         return f"{base}USD"
     return re.sub(r"[^A-Z0-9]", "", upper)
+
+
+def _names(instrument: str) -> tuple[str, ...]:
+    """Return what an instrument may have been announced as, the most exact first.
+
+    >>> _names("BIP-20DEC30-CDE"), _names("ETHUSDT"), _names("BTC")
+    (('BTCUSD', 'BTC'), ('ETHUSDT', 'ETH'), ('BTC', 'BTCUSD'))
+    """
+    asset = asset_of(instrument)
+    base = _QUOTE.sub("", asset)
+    return (asset, base) if base != asset else (asset, f"{asset}USD")
 
 
 class Announced:
@@ -49,5 +61,8 @@ class Announced:
     def take(self, instrument: str, now_ns: int) -> str | None:
         """Return the decision a new position carries, None where none was announced in time."""
         with self._lock:
-            named, told_ns = self._waiting.pop(asset_of(instrument), ("", 0))
-        return named if named and now_ns - told_ns <= self._expiry_ns else None
+            for name in _names(instrument):
+                named, told_ns = self._waiting.pop(name, ("", 0))
+                if named and now_ns - told_ns <= self._expiry_ns:
+                    return named
+        return None

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from fillbook.ground.errors import InputError
+from fillbook.ground.errors import InputError, UsageError
 from fillbook.sources.observed_rows import Positions, read_positions
 
 _LISTS = ("futures_positions", "positions")
@@ -19,6 +19,17 @@ class Platform(Protocol):
     def get_portfolio_breakdown(self) -> Any:
         """Return a mapping with the list `futures_positions` (or `positions`)."""
         ...
+
+
+def require_platform(platform: object) -> None:
+    """Raise UsageError for what could never tell a position."""
+    if not callable(getattr(platform, "get_portfolio_breakdown", None)):
+        raise UsageError(
+            f"{type(platform).__name__} is no platform: it has no get_portfolio_breakdown()",
+            "TradeMonitor(platform=...)",
+            "give an object whose get_portfolio_breakdown() returns a mapping with the list "
+            "`futures_positions`; it may be a coroutine function",
+        )
 
 
 def ask_positions(platform: Platform) -> Positions:

@@ -24,7 +24,7 @@ from typing import Any
 from fillbook.analysis.answers import TradeRow
 from fillbook.desks.announced import Announced
 from fillbook.desks.limits import Limit, PortfolioLimits
-from fillbook.desks.platform import Platform, ask_positions
+from fillbook.desks.platform import Platform, ask_positions, require_platform
 from fillbook.desks.portfolio_memory import Memory
 from fillbook.desks.position_book import Look, PositionBook
 from fillbook.desks.trade_ends import TradeEnds
@@ -88,6 +88,7 @@ class TradeMonitor:
         webhook: str | None = None,
         clock: Callable[[], int] = wall_ns,
     ) -> None:
+        require_platform(platform)
         self.platform = platform
         self.detection_interval = detection_interval
         self.poll_interval = poll_interval
