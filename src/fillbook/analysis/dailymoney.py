@@ -6,7 +6,7 @@ funding count on their own day, and the answer says so. Floats: these are statis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ from fillbook.ledger.amounts import to_floats
 
 Days = npt.NDArray[np.float64]
 MARKED = "daily net money at marks"
+# Parts whose rows are turned into floats together.
+_AT_ONCE = 256
 CLOSED_ONLY = "daily net money of closed results (positions not marked)"
 
 
@@ -36,52 +38,71 @@ class DailyMoney:
 def daily_money(parts: Sequence[Part], valuer: Valuer, since_ns: int, until_ns: int) -> DailyMoney:
     """Return the net of every day touched by [since, until), of parts in one currency."""
     edges = utc_day_edges(since_ns, until_ns)
+    clipped = np.clip(edges, since_ns, until_ns)
     closed = np.zeros(len(edges) - 1)
     marked: Days | None = np.zeros(len(edges) - 1)
-    for part in parts:
-        rows = np.arange(len(part.group))[part.rows]
-        cuts = np.searchsorted(part.group.columns.ts_ns[rows], edges)
-        costs = _per_day(_costs(part, valuer)[rows], cuts)
-        realised = to_floats(np.ascontiguousarray(part.group.books.outputs.realised[rows, 3]))
-        closed += _per_day(realised, cuts) + costs
+    for part, flows in zip(parts, _flows(parts, valuer), strict=True):
+        # Most positions of a large book neither moved in a window nor were held in it.
+        if part.last == part.first and not (part.first and any(_carried(part))):
+            continue
+        cuts = part.group.columns.ts_ns[part.rows].searchsorted(edges)
+        costs, realised, traded = _per_day(flows, cuts)
+        closed += realised + costs
         if marked is not None:
-            gross = _marked(part, rows, cuts, np.clip(edges, since_ns, until_ns), valuer)
-            marked = None if gross is None else marked + gross + costs
+            worth = _worth(part, cuts, clipped, valuer)
+            marked = None if worth is None else marked + (np.diff(worth) - traded) + costs
     return DailyMoney(closed, CLOSED_ONLY) if marked is None else DailyMoney(marked, MARKED)
 
 
+def _flows(parts: Sequence[Part], valuer: Valuer) -> Iterator[Days]:
+    """Yield of each part, row by row: funding less fees, realised, and what its fills cost.
+
+    Shape (3, rows). Foreign fees are valued; an unvalued one counts as nothing. Groups are turned
+    into floats many at a time: most of them are short.
+    """
+    for start in range(0, len(parts), _AT_ONCE):
+        chosen = parts[start : start + _AT_ONCE]
+        told = [(part.group.books.outputs, part.group.columns, part.rows) for part in chosen]
+        net = to_floats(np.concatenate([flows.funding[rows] for flows, _, rows in told]))
+        net -= to_floats(np.concatenate([columns.events.fee[rows] for _, columns, rows in told]))
+        realised = to_floats(np.concatenate([flows.realised[rows, 3] for flows, _, rows in told]))
+        traded = np.concatenate([fill_values(part, part.rows) for part in chosen])
+        together, first = np.stack([net, realised, traded]), 0
+        for _, columns, rows in told:
+            mine = together[:, first : first + len(columns.ts_ns[rows])]
+            if columns.assets:
+                mine[0] -= to_floats(valuer.foreign_money(columns).values[rows])
+            first += mine.shape[1]
+            yield mine
+
+
 def _per_day(flows: Days, cuts: npt.NDArray[np.int64]) -> Days:
-    running = np.concatenate(([0.0], np.cumsum(flows)))
-    return running[cuts[1:]] - running[cuts[:-1]]
+    """Sum each row of flows per day."""
+    running = np.zeros((len(flows), flows.shape[1] + 1))
+    np.cumsum(flows, axis=1, out=running[:, 1:])
+    until: Days = running[:, cuts]
+    return until[:, 1:] - until[:, :-1]
 
 
-def _costs(part: Part, valuer: Valuer) -> Days:
-    """Return funding less fees per row, foreign fees valued; an unvalued one counts as nothing."""
-    columns, flows = part.group.columns, part.group.books.outputs
-    net = to_floats(flows.funding[: len(columns)]) - to_floats(columns.events.fee)
-    if columns.assets:
-        net -= to_floats(valuer.foreign_money(columns).values)
-    return net
+def _carried(part: Part) -> tuple[int, int]:
+    """Return the quantity carried into a window, and that of it whose cost is unknown."""
+    held = [part.group.held_before(part.first)[book] for book in part.books]
+    return sum(each.priced_qty for each in held), sum(abs(each.unpriced_qty) for each in held)
 
 
-def _marked(
-    part: Part,
-    rows: npt.NDArray[np.int64],
-    cuts: npt.NDArray[np.int64],
-    edges: npt.NDArray[np.int64],
-    valuer: Valuer,
+def _worth(
+    part: Part, cuts: npt.NDArray[np.int64], edges: npt.NDArray[np.int64], valuer: Valuer
 ) -> Days | None:
-    """Return gross money per day at marks, None where a position has no mark or no cost."""
-    group, columns = part.group, part.group.columns
-    if (columns.events.kind[rows] == layout.ADJUST).any():
+    """Return what is held at each edge at marks, None where a position has no mark or no cost."""
+    columns, events = part.group.columns, part.group.columns.events
+    if (events.kind[part.rows] == layout.ADJUST).any():
         return None
-    carried = 0
-    if part.first:
-        states = group.states_before(part.first)
-        carried = sum(int(states[book]["priced_qty"]) for book in part.books)
-        if any(int(states[book]["unpriced_qty"]) for book in part.books):
-            return None
-    held = np.concatenate(([0], np.cumsum(columns.events.qty[rows])))[cuts] + carried
+    carried, unpriced = _carried(part) if part.first else (0, 0)
+    if unpriced:
+        return None
+    running = np.zeros(cuts[-1] + 1, np.int64)
+    np.cumsum(events.qty[part.rows][: cuts[-1]], out=running[1:])
+    held = running[cuts] + carried
     worth = np.zeros(len(edges))
     for place in np.flatnonzero(held).tolist():
         mark = valuer.mark(columns.key.venue, columns.key.instrument, int(edges[place]) - 1)
@@ -91,4 +112,4 @@ def _marked(
             return None
         value = position_value(columns.contract, int(held[place]), columns.terms.qty_scale, mark.px)
         worth[place] = value / MONEY_ONE
-    return np.diff(worth) - _per_day(fill_values(part)[rows], cuts)
+    return worth

@@ -15,6 +15,7 @@ from fillbook.analysis.tradebook import TradeTable, trade_tables
 from fillbook.analysis.view import BookView, Part, Query, parts_of
 from fillbook.facts.model import OrderUpdate
 from fillbook.ledger.amounts import total
+from fillbook.ledger.columns import ARRIVAL_KNOWN
 
 
 def daily(view: BookView, day: str) -> list[DailyRecord]:
@@ -135,10 +136,12 @@ def _slippage(parts: Sequence[Part]) -> tuple[float | None, float | None]:
         columns, flows = part.group.columns, part.group.books.outputs
         if columns.terms.inverse:
             continue
-        rows = np.arange(len(columns))[part.rows]
+        rows = part.rows
+        if not (columns.traits[rows] & ARRIVAL_KNOWN).any():
+            continue
         px = columns.events.px[rows]
         moved = np.sign(columns.events.qty[rows]) * (px[:, 3] - px[:, 1])
-        known = (columns.traits[rows] & 1).astype(bool) & (px[:, 1] != 0)
+        known = (columns.traits[rows] & ARRIVAL_KNOWN).astype(bool) & (px[:, 1] != 0)
         bps = 1e4 * moved[known] / px[known, 1]
         closing = flows.closed_qty[rows][known] > 0
         entries += bps[~closing].tolist()

@@ -17,8 +17,9 @@ from fillbook.analysis.valuation import Valuer, position_value
 from fillbook.analysis.view import Part, Rows
 from fillbook.ground.exact import MONEY_ONE, divide_half_even, money_text
 from fillbook.ledger import layout
-from fillbook.ledger.amounts import products, to_int, to_ints, total
+from fillbook.ledger.amounts import products, total
 from fillbook.ledger.columns import ARRIVAL_KNOWN, MID_KNOWN
+from fillbook.ledger.states import Held
 
 Numbers = npt.NDArray[np.int64]
 
@@ -107,31 +108,54 @@ class Totals:
 def totals_of(part: Part, valuer: Valuer, since_ns: int | None, until_ns: int) -> Totals:
     """Total one part of a group over its window; positions are carried in and out at marks."""
     totals = Totals(part.currency)
-    if part.whole:
-        foreign = _group_flows(totals, part)
-    else:
-        foreign = _picked_flows(totals, part, part.rows)
-        _count_known(totals, part, part.rows)
-    _add_foreign(totals, part, foreign, valuer)
-    _unrealised(totals, part, valuer, since_ns, until_ns)
-    _check_cash(totals, part)
+    _add_part(totals, part, valuer, since_ns, until_ns)
     return totals
 
 
-def _group_flows(totals: Totals, part: Part) -> Numbers:
-    """Total a window of a whole group from its blocks; return the rows paid in other assets."""
+def _add_part(
+    totals: Totals, part: Part, valuer: Valuer, since_ns: int | None, until_ns: int
+) -> None:
+    if part.last > part.first:
+        if part.whole:
+            _add_group(totals, part, valuer)
+        else:
+            _add_books(totals, part, valuer)
+    _unrealised(totals, part, valuer, since_ns, until_ns)
+
+
+def _add_group(totals: Totals, part: Part, valuer: Valuer) -> None:
+    """Add a window of a whole group, from its running totals."""
     flows, terms = part.group.flows, part.group.columns.terms
     told = flows.window(part.first, part.last)
-    totals.realised = list(told.realised)
-    totals.signal_unpriced = told.signal_unpriced
-    totals.fees, totals.funding = told.fees, told.funding
-    totals.n_fills, totals.n_fees, totals.n_fundings = told.n_fills, told.n_fees, told.n_fundings
-    totals.n_fee_unknown, totals.n_unpriced_closes = told.n_fee_unknown, told.n_unpriced_closes
+    for rung, amount in enumerate(told.realised):
+        totals.realised[rung] += amount
+    totals.signal_unpriced += told.signal_unpriced
+    totals.fees += told.fees
+    totals.funding += told.funding
+    totals.n_fills += told.n_fills
+    totals.n_fees += told.n_fees
+    totals.n_fundings += told.n_fundings
+    totals.n_fee_unknown += told.n_fee_unknown
+    totals.n_unpriced_closes += told.n_unpriced_closes
     notional, known = flows.weights(part.first, part.last)
     unit = terms.factor / terms.divisor / MONEY_ONE
-    totals.notional = notional * unit
-    totals.notional_known = [weight * unit for weight in known]
-    return flows.foreign(part.first, part.last)
+    totals.notional += notional * unit
+    for place, weight in enumerate(known):
+        totals.notional_known[place] += weight * unit
+    _add_foreign(totals, part, flows.foreign(part.first, part.last), valuer)
+    if not (told.n_unpriced_closes or told.n_adjusted):
+        totals.cash_gap += _cash_gap(part, told.realised[-1])
+
+
+def _add_books(totals: Totals, part: Part, valuer: Valuer) -> None:
+    """Add a window of some sub-books, row by row."""
+    mine = Totals(part.currency)
+    foreign = _picked_flows(mine, part, part.rows)
+    _count_known(mine, part, part.rows)
+    _add_foreign(mine, part, foreign, valuer)
+    if not (mine.n_unpriced_closes or _adjusted(part)):
+        mine.cash_gap = _cash_gap(part, mine.realised[-1])
+    totals.add(mine)
 
 
 def _picked_flows(totals: Totals, part: Part, rows: Rows) -> Numbers:
@@ -178,18 +202,18 @@ def _unrealised(
     for row, at_ns, sign in ((part.first, start_ns, -1), (part.last, until_ns - 1, 1)):
         if at_ns is None or (row == 0 and sign < 0):
             continue
-        states = part.group.states_before(row)
+        held = part.group.held_before(row)
         for book in part.books:
-            _value_book(totals, part, states[book], valuer, at_ns, sign)
+            _value_book(totals, part, held[book], valuer, at_ns, sign)
 
 
 def _value_book(
-    totals: Totals, part: Part, state: np.void, valuer: Valuer, at_ns: int, sign: int
+    totals: Totals, part: Part, held: Held, valuer: Valuer, at_ns: int, sign: int
 ) -> None:
-    columns = part.group.columns
-    qty, unpriced = int(state["priced_qty"]), int(state["unpriced_qty"])
+    qty, unpriced = held.priced_qty, held.unpriced_qty
     if not qty and not unpriced:
         return
+    columns = part.group.columns
     mark = valuer.mark(columns.key.venue, columns.key.instrument, at_ns)
     # Dust is worth its mark like anything held; without one it stays at cost and nobody minds.
     is_dust = abs(qty + unpriced) < columns.terms.dust
@@ -198,10 +222,10 @@ def _value_book(
     if mark is None:
         return
     value = position_value(columns.contract, qty, columns.terms.qty_scale, mark.px)
-    for rung, cost in enumerate(to_ints(np.ascontiguousarray(state["cost"]))):
+    for rung, cost in enumerate(held.cost):
         totals.unrealised_change[rung] += sign * (value - cost)
-        if rung == 0 and int(state["flags"]) & layout.TRADE_SIGNAL_UNPRICED:
-            totals.signal_unpriced += sign * (value - cost)
+    if held.is_signal_unpriced:
+        totals.signal_unpriced += sign * (value - held.cost[0])
 
 
 def _count_known(totals: Totals, part: Part, rows: Rows) -> None:
@@ -209,7 +233,7 @@ def _count_known(totals: Totals, part: Part, rows: Rows) -> None:
     columns = part.group.columns
     events = columns.events
     picked = events.kind[rows] == layout.FILL
-    notional = np.abs(fill_values(part)[rows])[picked]
+    notional = np.abs(fill_values(part, rows))[picked]
     totals.notional = float(notional.sum())
     given = events.flags[rows][picked]
     traits = columns.traits[rows][picked]
@@ -224,34 +248,33 @@ def _count_known(totals: Totals, part: Part, rows: Rows) -> None:
         totals.notional_known[place] = float(notional[known].sum())
 
 
-def fill_values(part: Part) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return signed qty x px of every row as floats in the settlement currency, for weights."""
+def fill_values(part: Part, rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return signed qty x px of some rows as floats in the settlement currency, for weights."""
     columns = part.group.columns
     terms, events = columns.terms, columns.events
     unit = terms.factor / terms.divisor / 1e18
-    return events.qty.astype(np.float64) * events.px[:, 3].astype(np.float64) * unit
+    return events.qty[rows].astype(np.float64) * events.px[rows, 3].astype(np.float64) * unit
 
 
-def _check_cash(totals: Totals, part: Part) -> None:
+def _cash_gap(part: Part, realised: int) -> int:
     """Count the same money without any lots: cash out of the fills plus what is still held.
 
-    Where cost is unknown (an unpriced position, an adjustment) no such count exists.
+    Where cost is unknown (an unpriced position, an adjustment) no such count exists: 0.
     """
     group = part.group
-    start, end = group.states_before(part.first), group.states_before(part.last)
-    held = [states[book] for states in (start, end) for book in part.books]
-    if any(int(state["unpriced_qty"]) for state in held):
-        return
-    if totals.n_unpriced_closes or _adjusted(part):
-        return
+    end = group.held_before(part.last)
+    start = group.held_before(part.first) if part.first else None
+    cost = 0
+    for book in part.books:
+        before = None if start is None else start[book]
+        if end[book].unpriced_qty or (before and before.unpriced_qty):
+            return 0
+        cost += end[book].cost[-1] - (before.cost[-1] if before else 0)
     paid = group.flows.paid(part.first, part.last) if part.whole else _paid(part)
-    cost = sum(to_int(end[book]["cost"][3]) - to_int(start[book]["cost"][3]) for book in part.books)
-    totals.cash_gap = (cost - paid) - totals.realised[3]
+    return (cost - paid) - realised
 
 
 def _adjusted(part: Part) -> bool:
-    if part.whole:
-        return part.group.flows.adjusted(part.first, part.last)
     return bool((part.group.columns.events.kind[part.rows] == layout.ADJUST).any())
 
 
@@ -271,9 +294,8 @@ def explain(
     """Total all parts per settlement currency; currencies are never added."""
     by_currency: dict[str, Totals] = {}
     for part in parts:
-        totals = totals_of(part, valuer, since_ns, until_ns)
-        if part.currency in by_currency:
-            by_currency[part.currency].add(totals)
-        else:
-            by_currency[part.currency] = totals
+        currency = part.currency
+        if currency not in by_currency:
+            by_currency[currency] = Totals(currency)
+        _add_part(by_currency[currency], part, valuer, since_ns, until_ns)
     return dict(sorted(by_currency.items()))

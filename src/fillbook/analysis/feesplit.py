@@ -5,14 +5,16 @@ Fees and rebates are kept apart, so each of them only grows as fills and charges
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
-from fillbook.analysis.view import BookView, Part, Query, parts_of
+from fillbook.analysis.view import BookView
 from fillbook.ledger import layout
 from fillbook.ledger.amounts import Wide, total
+from fillbook.ledger.columns import GroupColumns
 
 _COSTS = (layout.FILL, layout.FEE)
 _FUNDINGS = (layout.FUNDING, layout.FUNDING_SHARE)
@@ -46,9 +48,17 @@ class _Sums:
 def fee_splits(view: BookView) -> list[FeeSplit]:
     """Split the whole book, by account and asset in that order."""
     sums: dict[tuple[str, str], _Sums] = {}
-    for part in parts_of(view, Query()):
-        _add_settled(part, sums)
-        _add_foreign(part, sums)
+    settled: dict[tuple[str, str], list[GroupColumns]] = {}
+    funded: dict[tuple[str, str], list[Wide]] = {}
+    for group in view.ledger.groups:
+        columns = group.columns
+        place = columns.key.account, columns.contract.settle
+        settled.setdefault(place, []).append(columns)
+        funded.setdefault(place, []).append(group.books.outputs.funding[: len(columns)])
+    for place, many in settled.items():
+        _add_settled(sums.setdefault(place, _Sums()), many, funded[place])
+    for group in view.ledger.groups:
+        _add_foreign(group.columns, sums)
     return [
         FeeSplit(
             account=account,
@@ -63,23 +73,17 @@ def fee_splits(view: BookView) -> list[FeeSplit]:
     ]
 
 
-def _add_settled(part: Part, sums: dict[tuple[str, str], _Sums]) -> None:
-    """Add what was paid in the settlement currency."""
-    columns = part.group.columns
-    each = sums.setdefault((columns.key.account, columns.contract.settle), _Sums())
-    paid, got = _by_sign(columns.events.fee)
-    each.fees += paid
-    each.rebates += got
-    received, given = _by_sign(part.group.books.outputs.funding[: len(columns)])
-    each.received += received
-    each.paid += given
-    unknown = (columns.events.flags & layout.FEE_UNKNOWN) != 0
-    each.n_fee_unknown += int((unknown & (columns.events.kind == layout.FILL)).sum())
+def _add_settled(each: _Sums, many: Sequence[GroupColumns], funded: Sequence[Wide]) -> None:
+    """Add what many groups of one account paid in their settlement currency."""
+    each.fees, each.rebates = _by_sign(np.concatenate([c.events.fee for c in many]))
+    each.received, each.paid = _by_sign(np.concatenate(funded))
+    unknown = (np.concatenate([c.events.flags for c in many]) & layout.FEE_UNKNOWN) != 0
+    is_fill = np.concatenate([c.events.kind for c in many]) == layout.FILL
+    each.n_fee_unknown = int((unknown & is_fill).sum())
 
 
-def _add_foreign(part: Part, sums: dict[tuple[str, str], _Sums]) -> None:
+def _add_foreign(columns: GroupColumns, sums: dict[tuple[str, str], _Sums]) -> None:
     """Add what was paid in other assets, each in its own."""
-    columns = part.group.columns
     for number, asset in enumerate(columns.assets):
         mine = columns.foreign == number
         if not mine.any():

@@ -24,6 +24,7 @@ from fillbook.ledger import layout
 from fillbook.ledger.amounts import to_int, to_ints
 from fillbook.ledger.columns import MAKER, TAKER, VENUE_PNL
 from fillbook.ledger.group import GroupLedger
+from fillbook.ledger.states import Held
 from fillbook.resolve.assignment import strategy_in
 
 # An average price is shown to this many decimals; money never comes from it.
@@ -126,29 +127,29 @@ def positions(view: BookView, query: Query) -> list[PositionRow]:
     for part in parts_of(view, query):
         group = part.group
         if not query.strategies and query.by != "strategy":
-            whole = group.venue_state_before(part.last)
+            whole = group.venue_held_before(part.last)
             listed.append(_position(view, group, whole, None, until_ns))
             continue
-        states = group.states_before(part.last)
+        held = group.held_before(part.last)
         for book in part.books:
             strategy = strategy_in(group.columns.books[book])
-            listed.append(_position(view, group, states[book], strategy, until_ns))
+            listed.append(_position(view, group, held[book], strategy, until_ns))
     return [row for row in listed if row is not None]
 
 
 def _position(
     view: BookView,
     group: GroupLedger,
-    state: np.void,
+    held: Held,
     strategy: str | None,
     until_ns: int,
 ) -> PositionRow | None:
     columns, terms = group.columns, group.columns.terms
-    priced, unpriced = int(state["priced_qty"]), int(state["unpriced_qty"])
+    priced, unpriced = held.priced_qty, held.unpriced_qty
     qty = priced + unpriced
     if abs(qty) < terms.dust:
         return None
-    cost = to_int(np.ascontiguousarray(state["cost"])[3])
+    cost = held.cost[-1]
     mark = view.valuer.mark(columns.key.venue, columns.key.instrument, until_ns - 1)
     worth = None
     if mark is not None:
@@ -167,7 +168,7 @@ def _position(
         notional=None if worth is None else money_text(abs(worth)),
         unrealized=None if worth is None or unpriced else money_text(worth - cost),
         currency=columns.contract.settle,
-        opened=_opened(group, int(state["trade"]), int(state["open_event"])),
+        opened=_opened(group, held.trade, held.open_event),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,9 @@ from fillbook.ledger.group import GroupLedger
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.void]
+
+_NO_TRADES = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,9 @@ def _closed(part: Part) -> I64:
 
 def _open(part: Part) -> I64:
     """Return the numbers of the trades that are open behind a part's rows."""
-    numbers = part.group.states_before(part.last)["trade"][list(part.books)]
-    return np.sort(numbers[numbers >= 0])
+    held = part.group.held_before(part.last)
+    numbers = sorted(held[book].trade for book in part.books if held[book].trade >= 0)
+    return np.array(numbers, np.int64) if numbers else _NO_TRADES
 
 
 def _table(
@@ -135,44 +139,73 @@ def _table(
     until_ns: int,
     chosen: Callable[[Part], I64],
 ) -> TradeTable:
+    groups = [part.group for part in parts]
     numbers = [chosen(part) for part in parts]
-    # Thousands of books have none in most windows; one piece there must be, for its columns.
-    places = [place for place, found in enumerate(numbers) if len(found)] or [0]
-    pieces = [
-        _piece(place, parts[place].group, numbers[place], valuer, until_ns) for place in places
-    ]
-    columns = [np.concatenate(column) for column in zip(*pieces, strict=True)]
-    table = TradeTable(currency, [part.group for part in parts], *columns)
+    # Thousands of books have none in most windows.
+    places = [place for place, found in enumerate(numbers) if len(found)]
+    pieces = [_picked(groups[place], numbers[place]) for place in places]
+    # As words: records are compared field by field before they are joined.
+    words = [piece.view(np.int64) for piece in pieces]
+    trades = np.concatenate([*words, _NO_TRADES]).view(layout.TRADE_DTYPE)
+    of_group = np.repeat(np.array(places, np.int64), [len(piece) for piece in pieces])
+    fees = np.ascontiguousarray(trades["fees"])
+    fee_unknown = (trades["flags"] & layout.TRADE_FEE_UNKNOWN) != 0
+    for place, rows in _with_assets(groups, places, pieces):
+        extra = _foreign_fees_of(groups[place], trades[rows], valuer)
+        asked = trades["number"][rows].tolist()
+        fees[rows] = add_arrays(fees[rows], from_ints(extra.by_trade.get(n, 0) for n in asked))
+        fee_unknown[rows] |= np.isin(asked, sorted(extra.unvalued))
+    # A trade that closes behind the window's end counts as open there.
+    close_ns = np.minimum(_times(groups, places, pieces, "close_event"), until_ns)
+    close_ns[trades["close_event"] < 0] = until_ns
+    table = TradeTable(
+        currency,
+        groups,
+        group=of_group,
+        number=trades["number"].astype(np.int64),
+        open_ns=_times(groups, places, pieces, "open_event"),
+        close_ns=close_ns,
+        gross=np.ascontiguousarray(trades["realised"][:, 3]),
+        fees=fees,
+        funding=np.ascontiguousarray(trades["funding"]),
+        n_fills=trades["n_fills"].astype(np.int64),
+        unpriced=(trades["flags"] & layout.TRADE_UNPRICED) != 0,
+        fee_unknown=fee_unknown,
+        untimed=np.array([group.columns.without_times for group in groups], bool)[of_group],
+    )
     order = np.lexsort((table.number, table.group, table.open_ns, table.close_ns))
     return table.pick(order)
 
 
-def _piece(
-    place: int, group: GroupLedger, numbers: I64, valuer: Valuer, until_ns: int
-) -> tuple[npt.NDArray, ...]:  # type: ignore[type-arg]
-    trades, ts_ns = group.books.trades[numbers], group.columns.ts_ns
-    # A trade that closes behind the window's end counts as open there.
-    close_ns = np.minimum(ts_ns[trades["close_event"]], until_ns)
-    close_ns[trades["close_event"] < 0] = until_ns
-    fees = np.ascontiguousarray(trades["fees"])
-    fee_unknown = (trades["flags"] & layout.TRADE_FEE_UNKNOWN) != 0
-    if len(trades) and group.columns.assets:
-        last = len(group) if (trades["close_event"] < 0).any() else trades["close_event"].max() + 1
-        paid = group.flows.foreign(int(trades["open_event"].min()), int(last))
-        extra = foreign_fees(group, paid, valuer)
-        fees = add_arrays(fees, from_ints(extra.by_trade.get(int(n), 0) for n in trades["number"]))
-        fee_unknown |= np.isin(trades["number"], sorted(extra.unvalued))
-    count = len(trades)
-    return (
-        np.full(count, place, dtype=np.int64),
-        trades["number"].astype(np.int64),
-        ts_ns[trades["open_event"]],
-        close_ns,
-        np.ascontiguousarray(trades["realised"][:, 3]),
-        fees,
-        np.ascontiguousarray(trades["funding"]),
-        trades["n_fills"].astype(np.int64),
-        (trades["flags"] & layout.TRADE_UNPRICED) != 0,
-        fee_unknown,
-        np.full(count, group.columns.without_times),
-    )
+def _picked(group: GroupLedger, numbers: I64) -> Rows:
+    """Return some trades of a group."""
+    words = group.books.trades.view(np.int64).reshape(-1, layout.TRADE_WORDS)
+    return words[numbers].view(layout.TRADE_DTYPE)[:, 0]
+
+
+def _times(
+    groups: Sequence[GroupLedger], places: Sequence[int], pieces: Sequence[Rows], event: str
+) -> I64:
+    """Return when an event of each trade was; the group's last time where there is none (-1)."""
+    told = zip(places, pieces, strict=True)
+    times = [groups[place].columns.ts_ns[piece[event]] for place, piece in told]
+    return np.concatenate(times) if times else np.zeros(0, np.int64)
+
+
+def _with_assets(
+    groups: Sequence[GroupLedger], places: Sequence[int], pieces: Sequence[Rows]
+) -> Iterator[tuple[int, slice]]:
+    """Yield the groups that paid in other assets, with the rows of their trades."""
+    start = 0
+    for place, piece in zip(places, pieces, strict=True):
+        if groups[place].columns.assets:
+            yield place, slice(start, start + len(piece))
+        start += len(piece)
+
+
+def _foreign_fees_of(group: GroupLedger, trades: Rows, valuer: Valuer) -> ForeignFees:
+    """Value what some trades of a group paid in other assets."""
+    closes = trades["close_event"]
+    last = len(group) if (closes < 0).any() else int(closes.max()) + 1
+    paid = group.flows.foreign(int(trades["open_event"].min()), last)
+    return foreign_fees(group, paid, valuer)

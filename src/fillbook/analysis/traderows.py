@@ -42,23 +42,47 @@ def trades(view: BookView, query: Query) -> list[TradeRow]:
     """List the trades closed in the window, then those still open at its end, in time order."""
     parts, until_ns = parts_of(view, query), view.until_ns(query)
     closed, opened = trade_tables(parts, view.valuer, query.since_ns, until_ns)
-    ids = {id(part.group): trade_ids(part.group) for part in parts}
-    endings = _endings(view, closed.values())
+    listing = _Listing(view, until_ns, _endings(view, closed.values()))
     rows: list[tuple[int, TradeRow]] = []
     for tables, is_open in ((closed, False), (opened, True)):
         for table in tables.values():
             classes = outcomes(table.gross if table.fee_unknown.any() else table.net, table.n_fills)
-            for place in range(len(table)):
-                group = table.groups[int(table.group[place])]
-                name = ids[id(group)][int(table.number[place])]
+            for place, close_ns in enumerate(table.close_ns.tolist()):
                 outcome: Outcome = "open" if is_open else _OUTCOME[int(classes[place])]
-                row = _row(table, place, group, name, outcome, view.valuer, until_ns, endings)
-                revision = view.ledger.revised.get(name, 0)
-                if revision:
-                    row = msgspec.structs.replace(row, revision=revision)
-                rows.append((int(table.close_ns[place]), row))
+                rows.append((close_ns, listing.row(table, place, outcome)))
     rows.sort(key=lambda item: (item[0], item[1].entry_time, item[1].trade_id))
     return [row for _, row in rows]
+
+
+class _Listing:
+    """Makes the rows of one list; those of open trades only once in a view."""
+
+    def __init__(self, view: BookView, until_ns: int, endings: Endings) -> None:
+        self._view = view
+        self._until_ns = until_ns
+        self._endings = endings
+        self._ids: dict[int, list[str]] = {}
+
+    def row(self, table: TradeTable, place: int, outcome: Outcome) -> TradeRow:
+        """Return the row of one trade of a table."""
+        group, number = table.groups[int(table.group[place])], int(table.number[place])
+        if outcome != "open":
+            return self._made(table, place, group, number, outcome)
+        told, known = (id(group), number, self._until_ns), self._view.open_rows
+        if told not in known:
+            known[told] = self._made(table, place, group, number, outcome)
+        return known[told]
+
+    def _made(
+        self, table: TradeTable, place: int, group: GroupLedger, number: int, outcome: Outcome
+    ) -> TradeRow:
+        if id(group) not in self._ids:
+            self._ids[id(group)] = trade_ids(group)
+        name = self._ids[id(group)][number]
+        valuer, until_ns = self._view.valuer, self._until_ns
+        row = _row(table, place, group, name, outcome, valuer, until_ns, self._endings)
+        revision = self._view.ledger.revised.get(name, 0)
+        return msgspec.structs.replace(row, revision=revision) if revision else row
 
 
 def _endings(view: BookView, closed: Iterable[TradeTable]) -> Endings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,9 @@ from fillbook.ledger.columns import GroupColumns
 from fillbook.marks.asof import as_of, as_of_many
 from fillbook.marks.series import MarkStore, Series
 from fillbook.resolve.event import GroupKey
+
+# Many accounts ask for the same marks at the same few instants.
+_MOST_MARKS = 16_384
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,18 @@ class Valuer:
     def __init__(self, store: MarkStore | None, max_age_ns: int) -> None:
         self._store = store
         self.max_age_ns = max_age_ns
-        self.series = cache(self._series)
+        # Plain tables: a cached method would keep every Valuer alive until garbage is searched for.
+        self._series: dict[tuple[str, str], Series | None] = {}
+        self._marks: dict[tuple[str, str, int], Mark | None] = {}
         self._foreign: dict[GroupKey, tuple[GroupColumns, ForeignMoney]] = {}
 
-    def _series(self, venue: str, instrument: str) -> Series | None:
-        if self._store is None:
-            return None
-        series = self._store.series(venue, instrument)
-        return series if len(series.ts_ns) else None
+    def series(self, venue: str, instrument: str) -> Series | None:
+        """Return the marks of an instrument, None where there are none."""
+        place = venue, instrument
+        if place not in self._series:
+            series = None if self._store is None else self._store.series(venue, instrument)
+            self._series[place] = series if series is not None and len(series.ts_ns) else None
+        return self._series[place]
 
     def newest_ns(self) -> int | None:
         """Return the time of the newest mark of all, None without marks."""
@@ -70,6 +77,14 @@ class Valuer:
 
     def mark(self, venue: str, instrument: str, at_ns: int) -> Mark | None:
         """Return the last mark not later than `at_ns` and not older than the stated age."""
+        place = venue, instrument, at_ns
+        if place not in self._marks:
+            if len(self._marks) >= _MOST_MARKS:
+                self._marks.clear()
+            self._marks[place] = self._looked_up(venue, instrument, at_ns)
+        return self._marks[place]
+
+    def _looked_up(self, venue: str, instrument: str, at_ns: int) -> Mark | None:
         series = self.series(venue, instrument)
         if series is None:
             return None
@@ -113,11 +128,18 @@ def position_value(contract: Instrument, qty: int, qty_scale: int, px: Decimal) 
     >>> position_value(spec, 25, 1, Decimal("100.2")) == 2505 * MONEY_ONE // 10
     True
     """
-    multiplier_scale = decimals_of(contract.multiplier)
-    units = qty * to_scaled(contract.multiplier, multiplier_scale)
-    px_scale = decimals_of(px)
+    multiplier, multiplier_scale = _whole(contract.multiplier)
+    units = qty * multiplier
+    price, px_scale = _whole(px)
     if contract.contract == "inverse":
-        reciprocal = -divide_half_even(10 ** (MONEY_SCALE + px_scale), to_scaled(px, px_scale))
+        reciprocal = -divide_half_even(10 ** (MONEY_SCALE + px_scale), price)
         return divide_half_even(units * reciprocal, 10 ** (qty_scale + multiplier_scale))
-    money = units * to_scaled(px, px_scale) * MONEY_ONE
+    money = units * price * MONEY_ONE
     return divide_half_even(money, 10 ** (qty_scale + multiplier_scale + px_scale))
+
+
+@lru_cache(_MOST_MARKS)
+def _whole(number: Decimal) -> tuple[int, int]:
+    """Return a number as an integer and its scale."""
+    scale = decimals_of(number)
+    return to_scaled(number, scale), scale

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from fillbook.analysis.answers import TradeRow
 from fillbook.analysis.feegaps import fee_findings
 from fillbook.analysis.recall import Recall
 from fillbook.analysis.reconcile.findings import funding_findings, recorded_findings, venue_findings
@@ -51,7 +52,8 @@ class BookView:
 
     `opened` are the findings of opening the journal, `seq` and `head` name its state. `ledger`,
     `end_ns` (where an open window ends: the newest event or mark) and what is derived from them
-    are computed on first use; `recall` remembers finished answers. `compared` finds where
+    are computed on first use; `recall` remembers finished answers, `open_rows`
+    the rows of open trades by identity of group, number and end of window. `compared` finds where
     its positions differ from what venues state.
     """
 
@@ -74,6 +76,8 @@ class BookView:
         self.seq = seq
         self.head = head
         self.recall = recall or Recall(None)
+        # A view never changes, so its Summary and the lines about trades tell the same open trades.
+        self.open_rows: dict[tuple[int, int, int], TradeRow] = {}
         self._compared = compared
 
     @cached_property
@@ -120,8 +124,7 @@ class BookView:
         return self.end_ns + 1 if query.until_ns is None else query.until_ns
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """The rows [first, last) of one group that a query selects, and its sub-books.
 
     `books` are the numbers of the selected sub-books; `whole` says that all are.
@@ -157,11 +160,9 @@ def parts_of(view: BookView, query: Query) -> list[Part]:
         if query.instruments and key.instrument not in query.instruments:
             continue
         names = group.columns.books
-        books = tuple(
-            number
-            for number, name in enumerate(names)
-            if not query.strategies or strategy_in(name) in query.strategies
-        )
+        books = tuple(range(len(names)))
+        if query.strategies:
+            books = tuple(n for n in books if strategy_in(names[n]) in query.strategies)
         if books:
             first, last = group.rows_in(query.since_ns, query.until_ns)
             parts.append(Part(group, first, last, books, len(books) == len(names)))

@@ -35,7 +35,8 @@ class FlowTotals(NamedTuple):
 
     `realised` is per rung; `signal_unpriced` the part of rung 0 whose decision price is unknown;
     `fees` and `funding` are those in the settlement currency. A fill that several sub-books share
-    counts once in `n_fills`, a payment they share once in `n_fundings`.
+    counts once in `n_fills`, a payment they share once in `n_fundings`. `n_adjusted` counts where
+    quantity came or went without a price.
     """
 
     realised: tuple[int, int, int, int]
@@ -47,6 +48,7 @@ class FlowTotals(NamedTuple):
     n_fundings: int
     n_fee_unknown: int
     n_unpriced_closes: int
+    n_adjusted: int
 
 
 class GroupFlows:
@@ -64,7 +66,7 @@ class GroupFlows:
         """Total the rows [first, last)."""
         *realised, fees, funding, unpriced = self._money.window(first, last)
         rung0, rung1, rung2, rung3 = realised
-        *counts, _ = self._counted(first, last)
+        counts = self._counted(first, last)
         return FlowTotals((rung0, rung1, rung2, rung3), unpriced, fees, funding, *counts)
 
     def adjusted(self, first: int, last: int) -> bool:

@@ -21,7 +21,7 @@ from fillbook.ledger.bundles import EventColumns, Outputs
 from fillbook.ledger.columns import GroupColumns
 from fillbook.ledger.flows import GroupFlows
 from fillbook.ledger.fold import FoldResult, fold_group
-from fillbook.ledger.states import State
+from fillbook.ledger.states import Held, State, held_in
 
 CHECKPOINT_EVERY = 4096
 METHODS: dict[FoldMethod, int] = {
@@ -55,10 +55,30 @@ class GroupLedger:
 
     def rows_in(self, since_ns: int | None, until_ns: int | None) -> tuple[int, int]:
         """Return the half-open range of rows inside [since, until)."""
-        ts_ns = self.columns.ts_ns
-        first = 0 if since_ns is None else int(np.searchsorted(ts_ns, since_ns, side="left"))
-        last = len(ts_ns) if until_ns is None else int(np.searchsorted(ts_ns, until_ns, "left"))
+        first, last = 0, len(self)
+        # Most windows hold all of a group or none of it.
+        if last and since_ns is not None and since_ns > self.columns.ts_ns.item(0):
+            first = int(self.columns.ts_ns.searchsorted(since_ns))
+        if last and until_ns is not None and until_ns <= self.columns.ts_ns.item(-1):
+            last = int(self.columns.ts_ns.searchsorted(until_ns))
         return first, max(first, last)
+
+    @cached_property
+    def held(self) -> tuple[Held, ...]:
+        """Return what each sub-book holds at the end."""
+        return held_in(self.books.state.books)
+
+    def held_before(self, row: int) -> tuple[Held, ...]:
+        """Return what each sub-book holds just before a row."""
+        if row >= self.books.state.n_events:
+            return self.held
+        return held_in(self.states_before(row))
+
+    def venue_held_before(self, row: int) -> Held:
+        """Return what the venue book holds just before a row."""
+        if self.venue is self.books:
+            return self.held_before(row)[0]
+        return held_in(self.venue_state_before(row).reshape(1))[0]
 
     def states_before(self, row: int) -> npt.NDArray[np.void]:
         """Return the sub-books' states (`STATE_DTYPE`) just before a row, from a checkpoint on."""

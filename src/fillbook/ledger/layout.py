@@ -114,6 +114,7 @@ LOT_WORDS = LOT_DTYPE.itemsize // 8
 S_TRADE = _word(STATE_DTYPE, "trade")
 S_OPENED_AT = _word(STATE_DTYPE, "open_event")
 S_SIDE = _word(STATE_DTYPE, "side")
+S_FLAGS = _word(STATE_DTYPE, "flags")
 
 # words of a book's row inside the kernel: the state's first fields, and the open trade's row
 B_PRICED = _word(STATE_DTYPE, "priced_qty")

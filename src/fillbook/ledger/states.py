@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,50 @@ Rows = NDArray[np.void]
 
 _STATE_VERSION = 1
 _NO_SHARE = (0, 0, 0, 0, 0)
+_LOW = 2**64 - 1
 NO_LOTS = np.zeros(0, layout.LOT_DTYPE)
 """What every state without lots shares."""
+
+
+class Held(NamedTuple):
+    """What one book holds, as plain numbers: its state without the totals of its open trade.
+
+    `cost` is per rung, on the grid; `trade` and `open_event` are -1 and 0 where no trade is open.
+    """
+
+    priced_qty: int
+    unpriced_qty: int
+    cost: tuple[int, ...]
+    trade: int
+    open_event: int
+    is_signal_unpriced: bool
+
+
+def held_in(books: Rows) -> tuple[Held, ...]:
+    """Return what each book of a state (`STATE_DTYPE` rows) holds.
+
+    >>> held_in(State.empty(1).books)[0].trade
+    -1
+    """
+    n_words = layout.STATE_WORDS
+    words = np.ascontiguousarray(books).view(np.int64).tolist()
+    return tuple(_held(words[at : at + n_words]) for at in range(0, len(words), n_words))
+
+
+def _held(words: list[int]) -> Held:
+    pairs = words[layout.B_COST : layout.B_LOTS]
+    cost = tuple(
+        (high << 64) + (low & _LOW) for high, low in zip(pairs[::2], pairs[1::2], strict=True)
+    )
+    flags = words[layout.S_FLAGS]
+    return Held(
+        words[layout.B_PRICED],
+        words[layout.B_UNPRICED],
+        cost,
+        words[layout.S_TRADE],
+        words[layout.S_OPENED_AT],
+        bool(flags & layout.TRADE_SIGNAL_UNPRICED),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
