@@ -17,7 +17,7 @@ import msgspec
 from fillbook.ground.clock import MINUTE_NS
 from fillbook.sim.dice import Dice
 
-Family = Literal["transport", "rest", "ws", "trading"]
+Family = Literal["reach", "transport", "rest", "ws", "trading"]
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -36,6 +36,9 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 FAULTS = (
+    # On the way to a venue: these strike only through `sim.venues.front`, by dice of their own.
+    Fault("dns_error", "reach", 20, "the name of the venue's host does not resolve"),
+    Fault("tls_error", "reach", 20, "the TLS handshake is broken off with an alert"),
     Fault("refuse", "transport", 20, "a new connection is reset at once"),
     Fault("reset", "transport", 15, "the connection is reset in the middle of a body"),
     Fault("truncated_json", "transport", 15, "a complete answer whose JSON ends early"),
