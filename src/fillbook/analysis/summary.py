@@ -65,13 +65,7 @@ def load(
     Nothing is folded until an answer needs it; `cache` is a folder that keeps the newest
     fold and finished answers. UsageError where the book has no such sequence.
     """
-    newest = journal.head().seq
-    if as_of is not None and not 0 <= as_of <= newest:
-        raise UsageError(
-            f"the book has no sequence {as_of}", f"--as-of {as_of}", f"it has 0 to {newest}"
-        )
-    if as_of == newest:
-        as_of = None
+    as_of = _past(journal, as_of)
     head = journal.head(as_of)
     rules = ResolveRules(strategies=settings.strategies.rules)
     method = settings.fold.method
@@ -112,6 +106,16 @@ def load(
         recall=Recall(answers, *state),
         compared=disagreeing.findings,
     )
+
+
+def _past(journal: Journal, as_of: int | None) -> int | None:
+    """Return the sequence to stop at, None for the newest."""
+    newest = journal.head().seq
+    if as_of is not None and not 0 <= as_of <= newest:
+        raise UsageError(
+            f"the book has no sequence {as_of}", f"--as-of {as_of}", f"it has 0 to {newest}"
+        )
+    return None if as_of == newest else as_of
 
 
 def why(view: BookView, query: Query) -> Why:
