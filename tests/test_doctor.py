@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from cli_run import fillbook
@@ -292,8 +293,8 @@ def test_a_book_without_attached_accounts_does_not_grow_by_itself(book: Path) ->
 def test_a_gap_is_told_for_its_account_with_what_fills_it(book: Path) -> None:
     now_ns = time.time_ns()
     gap = Span(
-        venue="test",
-        account="A",
+        venue="hyperliquid",
+        account=SWING,
         ts_ns=now_ns - 3 * DAY_NS,
         until_ns=now_ns - 2 * DAY_NS,
         source="test",
@@ -303,8 +304,8 @@ def test_a_gap_is_told_for_its_account_with_what_fills_it(book: Path) -> None:
         cause="the venue no longer has it",
     )
     done = Span(
-        venue="test",
-        account="A",
+        venue="hyperliquid",
+        account=SWING,
         ts_ns=now_ns - 9 * DAY_NS,
         until_ns=now_ns - 3 * DAY_NS,
         source="test",
@@ -313,12 +314,17 @@ def test_a_gap_is_told_for_its_account_with_what_fills_it(book: Path) -> None:
         state="complete",
     )
     with Journal.open(book / "fillbook.db") as journal:
-        journal.begin(opening("live:test:A:fills"), now_ns)
+        batch = opening("live:test:A:fills")
+        batch = msgspec.structs.replace(batch, venue="hyperliquid", account=SWING)
+        journal.begin(batch, now_ns)
         claims = [Claim(span, f"2026-01-01|{span.ts_ns}", "") for span in (done, gap)]
         journal.append(Page(batch_id="live:test:A:fills", claims=claims, cursor="1"), now_ns)
-    answer = asked(book)
+    assert "3 d ago" in one(asked(book), "coverage", "ok").what, "nobody says it should go on"
+    attached = f'[[attach]]\nvenue = "hyperliquid"\naddress = "{SWING}"\n'
+    (book / "fillbook.toml").write_text(attached, encoding="utf-8")
+    answer = asked(book, offline=True)
     check = one(answer, "gaps", "fail")
-    assert check.about == "A" and "the venue no longer has it" in check.what
+    assert check.about == SWING and "the venue no longer has it" in check.what
     behind = one(answer, "coverage", "warn")
     assert "fills complete to" in behind.what and "3 d ago" in behind.what
     assert "fillbook monitor start" in behind.next_step
@@ -428,6 +434,15 @@ def test_a_running_monitor_is_asked_how_it_is(book: Path) -> None:
         with serving(health(), 200) as url:
             held.serves(url)
             assert "and well" in one(asked(book), "monitor", "ok").what
+        # A simulation has a clock of its own; what counts is how far behind that it is.
+        at_ns = time.time_ns() - 300 * DAY_NS
+        then = health() | {"at_ns": at_ns, "summary_ns": at_ns - 9 * SECOND_NS}
+        with serving(then, 200) as url:
+            held.serves(url)
+            assert [c.state for c in of(asked(book), "monitor")] == ["ok"]
+        with serving(then | {"summary_ns": at_ns - HOUR_NS}, 200) as url:
+            held.serves(url)
+            assert "3,600 s old" in one(asked(book), "monitor", "warn").what
         with serving(health("main: positions were last seen 90 s ago"), 503) as url:
             held.serves(url)
             assert "last seen 90 s ago" in one(asked(book), "monitor", "fail").what

@@ -24,7 +24,7 @@ def coverage_checks(
 ) -> Iterator[Check]:
     """Say for every account how far it is complete, and what could not be had.
 
-    `live` are the accounts that were ever attached: those should reach up to now.
+    `live` are the accounts that are attached and were once: those should reach up to now.
     """
     reach = _reach(view)
     gaps: dict[str | None, list[Finding]] = defaultdict(list)
@@ -112,9 +112,19 @@ def findings_check(view: BookView) -> Check:
     return Check(
         area="numbers",
         state="warn",
-        what=f"{errors} errors and {warnings} warnings about them: {', '.join(codes)}",
+        what=f"{_many(errors, 'error')} and {_many(warnings, 'warning')} about them: "
+        + ", ".join(codes),
         next_step="`fillbook findings` says what each touches and what to do",
     )
+
+
+def _many(count: int, noun: str) -> str:
+    """Count things in words.
+
+    >>> _many(1, "error"), _many(0, "warning")
+    ('1 error', '0 warnings')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def marks_check(view: BookView, now_ns: int, is_watched: bool) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fillbook.analysis.freshness import coverage_checks, findings_check, marks_check
@@ -72,7 +72,7 @@ def diagnose(
     checks += book_checks(place)
     checks.append(cache_check(place.cache))
     checks.append(disk_check(place, at_ns, free))
-    checks += _monitor(place, at_ns)
+    checks += _monitor(place)
     accounts = _accounts(place.settings.attach, offline, tools)
     for account in accounts:
         checks += account.checks
@@ -103,11 +103,12 @@ def _contents(place: Place, accounts: Iterable[Examined], at_ns: int) -> Iterato
 
     try:
         with opened_book(place, readonly=True) as (journal, marks), progress("folding") as report:
-            live = {
+            pulled = {
                 (batch.venue, batch.account)
                 for batch in journal.batches()
                 if batch.batch_id.startswith("live:")
             }
+            live = {each for each in pulled if _is_attached(each, place, labels)}
             view = load(journal, marks, place.settings, progress=report, cache=place.cache)
             yield from coverage_checks(view, at_ns, live, label)
             yield findings_check(view)
@@ -116,7 +117,18 @@ def _contents(place: Place, accounts: Iterable[Examined], at_ns: int) -> Iterato
         yield failed("coverage", fault)
 
 
-def _monitor(place: Place, at_ns: int) -> Iterator[Check]:
+def _is_attached(whose: tuple[str, str], place: Place, told: Collection[str]) -> bool:
+    """Say whether the configuration attaches an account; `told` are those that venues named.
+
+    Who is behind a key only its venue can say: unasked, it may be any account there.
+    """
+    venue, account = whose
+    here = [each for each in place.settings.attach if each.venue == venue]
+    known = {each.address.lower() for each in here if each.address}
+    return account.lower() in known or any(account in told or not each.address for each in here)
+
+
+def _monitor(place: Place) -> Iterator[Check]:
     monitor, path = place.settings.monitor, pid_path(place)
     try:
         holder = holder_for(place)
@@ -159,7 +171,8 @@ def _monitor(place: Place, at_ns: int) -> Iterator[Check]:
         for use in account.usage:
             if use.limited_count:
                 yield budget_check(use, account.label)
-    late_ns = at_ns - (health.summary_ns or at_ns)
+    # By the monitor's own clock, which a simulation sets.
+    late_ns = health.at_ns - (health.summary_ns or health.at_ns)
     if late_ns > 300 * SECOND_NS:
         yield Check(
             area="monitor",

@@ -206,8 +206,8 @@ def funding_findings(ledger: Ledger) -> list[Finding]:
             Finding(
                 code="funding-uncovered",
                 severity="warning",
-                message=f"{columns.key.instrument} was open at {len(missing)} funding settlements "
-                f"({iso(missing[0])} to {iso(missing[-1])}) that no source covers",
+                message=f"{columns.key.instrument} was open at {_settlements(missing)} "
+                "that no source covers",
                 next_step="import the account's funding payments for that period",
                 venue=columns.key.venue,
                 account=columns.key.account,
@@ -217,6 +217,17 @@ def funding_findings(ledger: Ledger) -> list[Finding]:
             )
         )
     return findings
+
+
+def _settlements(at_ns: list[int]) -> str:
+    """Count settlements, and say when they were.
+
+    >>> _settlements([0])
+    '1 funding settlement (1970-01-01T00:00:00Z)'
+    """
+    if len(at_ns) == 1:
+        return f"1 funding settlement ({iso(at_ns[0])})"
+    return f"{len(at_ns)} funding settlements ({iso(at_ns[0])} to {iso(at_ns[-1])})"
 
 
 def _pays_funding(group: GroupLedger) -> bool:
