@@ -93,12 +93,11 @@ def load(
             kept.store(key, ledger)
         return ledger
 
-    valuer = Valuer(marks, settings.marks.max_age_ns)
     found = book_findings(journal, as_of)
     state = (key, marks.version() if marks is not None else "", settings, found)
     return BookView(
         fold,
-        valuer,
+        Valuer(marks, settings.marks.max_age_ns),
         settings,
         found,
         seq=head.seq,
