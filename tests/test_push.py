@@ -108,6 +108,8 @@ def test_a_json_number_is_read_by_its_digits() -> None:
     [
         ({"kind": "fill"}, "kind", "is none of decision, vote, order, assignment"),
         ({"kind": ["order"]}, "kind", "is none of"),
+        ({"kind": "fill", "venue": "absent"}, "kind", "is none of"),
+        ({"kind": "absent", "account": "absent"}, "kind", "is none of"),
         ({"time": "absent"}, "time", "is missing"),
         ({"time": "2026-01-05T10:00:00"}, "time", "zone"),
         ({"time": 1767607200000}, "time", "no time in nanoseconds"),

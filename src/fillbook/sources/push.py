@@ -125,7 +125,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _placed(cells: dict[str, Any], default: Place, labels: Mapping[str, Place]) -> AnyFact:
-    """Fill in whose the line is, then read it."""
+    """Fill in whose the line is, then read it; what it is comes first."""
+    _shape(cells)
     account = cells.get("account", default.account)
     venue = cells.get("venue")
     known = labels.get(account) if isinstance(account, str) else None
@@ -138,11 +139,16 @@ def _placed(cells: dict[str, Any], default: Place, labels: Mapping[str, Place]) 
     return _fact(cells | place)
 
 
-def _fact(cells: dict[str, Any]) -> AnyFact:
+def _shape(cells: Mapping[str, Any]) -> type[Decision | Vote | OrderUpdate | Assignment]:
     kind = cells.get("kind")
     shape = _KINDS.get(kind) if isinstance(kind, str) else None
     if shape is None:
         raise RowError("kind", f"{kind!r} is none of {', '.join(_KINDS)}")
+    return shape
+
+
+def _fact(cells: dict[str, Any]) -> AnyFact:
+    kind, shape = cells.get("kind"), _shape(cells)
     known = {name for name in shape.__struct_fields__ if name not in _NOT_TOLD}
     for name in cells:
         if name not in known | {"kind", "time"}:
