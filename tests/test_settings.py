@@ -174,6 +174,7 @@ def test_an_unknown_key_in_the_environment_names_the_variable() -> None:
     ("text", "says"),
     [
         ("[fold]\nmethod = 'hifo'", "fold.method"),
+        ("[fold]\nmethod = 'hifo'", "it may be average, fifo or lifo"),
         ("[marks]\nmax_age = 'soon'", "'soon' is not an age"),
         ("[report]\nday_zone = 'Mars/Olympus'", "not a time zone"),
         ("[[strategies.rules]]\nstrategy = 'a'", "a rule needs"),

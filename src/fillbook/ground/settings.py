@@ -168,10 +168,24 @@ def load_settings(path: Path | None, environ: Mapping[str, str] | None = None) -
         what, _, place = str(fault).partition(" - at `$.")
         key = place.rstrip("`")
         raise ConfigError(
-            f"{key or 'the configuration'}: {what}",
+            f"{key or 'the configuration'}: {what}{_choices(key)}",
             next((origin[known] for known in origin if key.startswith(known)), str(path)),
             "correct the value; `fillbook init` writes a commented fillbook.toml to compare with",
         ) from fault
+
+
+def _choices(key: str) -> str:
+    """Say which words a key may have, where only some are allowed.
+
+    >>> _choices("fold.method"), _choices("fold")
+    ('; it may be average, fifo or lifo', '')
+    """
+    kind: Any = msgspec.inspect.type_info(Settings)
+    for name in key.split("[")[0].split("."):
+        fields = {field.name: field.type for field in getattr(kind, "fields", ())}
+        kind = fields.get(name)
+    words = sorted(map(str, getattr(kind, "values", ())))
+    return f"; it may be {', '.join(words[:-1])} or {words[-1]}" if words[1:] else ""
 
 
 def _read(path: Path) -> dict[str, Any]:
