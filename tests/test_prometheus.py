@@ -224,6 +224,11 @@ def test_the_table_in_the_documentation_is_current() -> None:
     assert table() in page, "stale: run `make docs`"
 
 
+def test_the_label_of_an_account_can_be_joined_to_it(all_told: Told) -> None:
+    assert all_told("account_info", venue=VENUE, account=ACCOUNT, label="a") == 1
+    assert all_told("account_info", venue=VENUE, account=ACCOUNT, label="b") is None
+
+
 def test_streams_of_single_instruments_share_a_series(all_told: Told) -> None:
     place = {"venue": VENUE, "account": ACCOUNT, "stream": "fills"}
     assert all_told("seconds_since_last_fact", **place) == 55

@@ -182,6 +182,7 @@ def _of_monitor(health: MonitorHealth) -> Iterator[Sample]:
 
 def _of_account(account: AccountHealth, now_ns: int) -> Iterator[Sample]:
     place = (account.venue, account.account)
+    yield Sample("account_info", (*place, account.label), 1)
     yield Sample("account_up", place, int(account.state == "running"))
     yield Sample("open_positions", place, account.open_positions)
     yield Sample("position_calls_total", place, account.position_calls)

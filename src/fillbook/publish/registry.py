@@ -139,6 +139,12 @@ _MONITOR = (
     _gauge("journal_waiting", "writes", (), "Writes in the queue before the book."),
     _gauge("tracked_trades", "trades", (), "Open trades that are tracked."),
     _gauge("pending_trades", "trades", (), "Open trades that wait behind the cap."),
+    _gauge(
+        "account_info",
+        "1",
+        ("venue", "account", "label"),
+        "Always 1; joins the label a person gave an account to the account.",
+    ),
     _gauge("account_up", "0 or 1", ("venue", "account"), "1 while the account is attached."),
     _gauge(
         "key_refused",
