@@ -153,6 +153,19 @@ def test_while_the_monitor_is_away_lines_wait_on_disk_and_another_run_sends_them
         until(lambda: not list((tmp_path / "spool").iterdir()))
 
 
+def test_a_run_that_ends_at_once_sends_what_the_run_before_it_kept(tmp_path: Path) -> None:
+    first = client_of(NOWHERE, tmp_path)
+    told(first, "d1", "d2")
+    assert first.close()
+    desk = Desk()
+    with serving(desk) as url:
+        short = client_of(url, tmp_path)
+        told(short, "d3")
+        assert short.close(20.0)
+    assert sorted(desk.ids) == ["d1", "d2", "d3"]
+    assert Spool(tmp_path).is_empty()
+
+
 def test_the_same_client_sends_what_it_kept_when_the_monitor_is_back(tmp_path: Path) -> None:
     desk = Desk()
     with serving(desk) as url:

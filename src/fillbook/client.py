@@ -42,6 +42,8 @@ _GATHER_S = 0.05
 _LONGEST_GATHER_S = 0.5
 _ANSWER_S = 5.0
 _LONGEST_PAUSE_S = 30.0
+# Less than this before the end of a close, no request is begun.
+_LAST_MOMENT_S = 0.1
 
 _log = logging.getLogger("fillbook.client")
 
@@ -169,6 +171,7 @@ class Client:
         while lines := self._gathered():
             self._step(lines)
         if self._spool is not None:
+            self._guarded(self._send_last)
             self._guarded(self._spool.seal)
 
     def _step(self, lines: list[bytes]) -> None:
@@ -202,15 +205,22 @@ class Client:
         if time.monotonic() < self._again_s and not (self._spool is None and self._stop.is_set()):
             self._keep(lines)
             return
-        old_ones_wait = has_old and not self._stop.is_set() and not self._send_spooled()
+        old_ones_wait = (
+            has_old and not self._stop.is_set() and not self._send_spooled(self._stop.is_set)
+        )
         if old_ones_wait or (lines and not self._sent(lines)):
             self._keep(lines)
 
-    def _send_spooled(self) -> bool:
+    def _send_last(self) -> None:
+        """Send what a run before this one kept: a bot that ends at once has no other moment."""
+        if time.monotonic() >= self._again_s:
+            self._send_spooled(lambda: time.monotonic() >= self._until_s - _LAST_MOMENT_S)
+
+    def _send_spooled(self, is_late: Callable[[], bool]) -> bool:
         assert self._spool is not None
         for file in self._spool.waiting():
             for start in range(0, len(file.lines), _AT_ONCE):
-                if self._stop.is_set() or not self._sent(file.lines[start : start + _AT_ONCE]):
+                if is_late() or not self._sent(file.lines[start : start + _AT_ONCE]):
                     return False
             file.done()
         return True
