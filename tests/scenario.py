@@ -296,7 +296,8 @@ def _read_event(case: Scenario, ts_ns: int, happened: str, wanted: str) -> None:
 def _state(case: Scenario, ts_ns: int, qty: Decimal) -> None:
     terms = {"venue": VENUE, "account": ACCOUNT, "ts_ns": ts_ns}
     held = (Held(instrument=case.symbol, qty=qty),) if qty else ()
-    whole = Report(**terms, what="snapshot", held=held, printed_ns=60 * 10**9)  # type: ignore[arg-type]
+    listed = (case.symbol,)
+    whole = Report(**terms, what="snapshot", held=held, listed=listed, printed_ns=60 * 10**9)  # type: ignore[arg-type]
     case.add(whole, key_of(ts_ns, "snapshot"))
     if qty:
         row = Report(**terms, what="position", instrument=case.symbol, qty=qty)  # type: ignore[arg-type]

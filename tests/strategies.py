@@ -146,9 +146,13 @@ def charge(at: int, amount: Any, *, key: str | None = None, **more: Any) -> Clai
 
 
 def stated(
-    at: int, *held: tuple[str, Any], until: int | None = None, side: str = "net"
+    at: int,
+    *held: tuple[str, Any],
+    until: int | None = None,
+    side: str = "net",
+    listed: Sequence[str] = ("BTC", "ETH"),
 ) -> list[Claim]:
-    """Claim all positions of the account as its venue told them, somewhere in [at, until)."""
+    """Claim the open positions in some markets as their venue told them in [at, until)."""
     rows = tuple(
         Held(instrument=name, qty=Decimal(qty), position_side=side)  # type: ignore[arg-type]
         for name, qty in held
@@ -160,8 +164,9 @@ def stated(
         printed_ns=1 if until is None else until - at,
         what="snapshot",
         held=rows,
+        listed=tuple(listed),
     )
-    return [Claim(whole, f"snapshot|{at}|{whole.printed_ns}|{held}|{side}")]
+    return [Claim(whole, f"snapshot|{at}|{whole.printed_ns}|{held}|{side}|{listed}")]
 
 
 def other(fact: AnyFact, key: str) -> Claim:

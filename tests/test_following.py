@@ -13,8 +13,9 @@ from fillbook.journal.store import Journal
 from fillbook.journal.values import BatchOpen, Page
 from fillbook.ledger.following import Following
 from fillbook.ledger.ledger import Ledger, fold_claims
-from strategies import ACCOUNT, T0, VENUE, fill, funding, market, other, stated
+from strategies import ACCOUNT, SECOND, T0, VENUE, fill, funding, market, other, stated
 
+MINUTE = 60 * SECOND
 LIVE, FILE = "live", "file"
 
 
@@ -198,14 +199,15 @@ def test_an_observed_close_and_the_late_fill_for_it_take_the_quick_way(tmp_path:
 def test_a_statement_and_the_promise_behind_it_take_the_quick_way(tmp_path: Path) -> None:
     """What is stated open has a group of its own as soon as the fills up to there are complete."""
     book = Book(tmp_path / "book.db")
-    book.append([market("BTC"), market("ETH"), fill(10, "sell", 2), span(0, 20)])
+    sold = fill(10 * MINUTE, "sell", 2)
+    book.append([market("BTC"), market("ETH"), sold, span(0, 20 * MINUTE)])
     book.agree()
     for later in (
-        stated(30, ("BTC", 3), ("ETH", -4), until=35),
-        [span(20, 34)],
-        [span(34, 50)],
-        [fill(60, "sell", 3), span(50, 70)],
-        [fill(61, "buy", 4, instrument="ETH")],
+        stated(30 * MINUTE, ("BTC", 3), ("ETH", -4), until=35 * MINUTE),
+        [span(20 * MINUTE, 34 * MINUTE)],
+        [span(34 * MINUTE, 50 * MINUTE)],
+        [fill(60 * MINUTE, "sell", 3), span(50 * MINUTE, 70 * MINUTE)],
+        [fill(61 * MINUTE, "buy", 4, instrument="ETH")],
     ):
         book.append(later)
         book.agree()
@@ -214,27 +216,33 @@ def test_a_statement_and_the_promise_behind_it_take_the_quick_way(tmp_path: Path
     assert held == [0, 0]
 
 
+def minutes(least: int, most: int) -> st.SearchStrategy[int]:
+    return st.integers(least, most).map(lambda count: count * MINUTE)
+
+
 EVENTS = st.one_of(
     st.builds(
         stated,
-        st.integers(0, 40),
+        minutes(0, 40),
         st.tuples(st.sampled_from(["BTC", "ETH"]), st.integers(-3, 3)),
-        until=st.integers(41, 50),
+        until=minutes(41, 50),
+        listed=st.sampled_from([["BTC"], ["BTC", "ETH"]]),
     ),
     st.builds(
         fill,
-        st.integers(0, 60),
+        minutes(0, 60),
         st.sampled_from(["buy", "sell"]),
         st.integers(1, 4),
         st.integers(90, 110),
         instrument=st.sampled_from(["BTC", "ETH"]),
         order_id=st.sampled_from([None, "1", "2"]),
         strategy=st.sampled_from([None, "s"]),
+        position_side=st.sampled_from(["net", "net", "net", "long"]),
     ),
-    st.builds(funding, st.integers(0, 60), st.integers(-3, 3)),
+    st.builds(funding, minutes(0, 60), st.integers(-3, 3)),
     st.builds(
         observed,
-        st.integers(0, 60),
+        minutes(0, 60),
         st.sampled_from(["buy", "sell"]),
         st.integers(0, 1),
         st.sampled_from([0, 95]),
@@ -243,11 +251,11 @@ EVENTS = st.one_of(
     st.builds(assignment, st.sampled_from(["1", "2"]), st.sampled_from(["x", "y"])),
     st.builds(
         span,
-        st.integers(0, 30),
-        st.integers(31, 60),
+        minutes(0, 30),
+        minutes(31, 60),
         st.sampled_from(["complete", "gap"]),
         st.sampled_from([LIVE, LIVE, FILE]),
-        st.none() | st.integers(30, 90),
+        st.none() | minutes(30, 90),
     ),
 )
 

@@ -62,9 +62,25 @@ def test_seen_before_the_first_fill_it_begins_when_it_was_seen() -> None:
 
 
 def test_where_fills_tell_what_stood_before_them_the_statement_tells_only_since_when() -> None:
-    said = stated(HOUR, ("BTC", 9))
-    assert derived([*said, fill(2 * HOUR, "sell", 2, start_position=3)]) == [("opening", "3", HOUR)]
+    said = stated(HOUR, ("BTC", 3))
+    sold = fill(2 * HOUR, "sell", 2, start_position=3)
+    assert derived([*said, sold]) == [("opening", "3", HOUR)]
     assert derived([*said, fill(SECOND, "sell", 2, start_position=3)]) == [("opening", "3", SECOND)]
+    assert derived([*stated(HOUR, ("BTC", 9)), sold]) == [("opening", "3", 2 * HOUR)]
+
+
+def test_a_statement_of_flat_is_no_beginning_of_what_a_later_fill_tells() -> None:
+    said = stated(HOUR // 2)
+    opened = fill(6 * HOUR, "sell", 1, start_position=3)
+    assert derived([*said, opened], covers(until=HOUR)) == [("opening", "3", 6 * HOUR)]
+
+
+def test_a_statement_after_a_hole_is_heard_where_no_fill_behind_it_tells() -> None:
+    bought = fill(HOUR, "buy", 2, start_position=0)
+    holed = covers(until=2 * HOUR), covers(since=5 * HOUR)
+    assert derived([bought, *stated(6 * HOUR)], *holed) == [("adjust", "-2", 6 * HOUR)]
+    told = fill(7 * HOUR, "sell", 1, start_position=2)
+    assert derived([bought, *stated(6 * HOUR, ("BTC", 2)), told], *holed) == []
 
 
 def test_what_the_fills_explain_needs_no_opening() -> None:
@@ -76,6 +92,26 @@ def test_what_is_not_stated_was_flat() -> None:
     assert derived([fill(HOUR, "buy", 2), *stated(2 * HOUR, ("ETH", 1))]) == [
         ("opening", "-2", HOUR)
     ]
+
+
+def test_what_the_venue_was_not_asked_for_is_not_taken_for_flat() -> None:
+    """Another dex, a family of contracts with answers of its own: absence says nothing there."""
+    bought = fill(HOUR, "buy", 2)
+    assert derived([bought, *stated(2 * HOUR, ("ETH", 1), listed=["ETH"])]) == []
+    later = stated(3 * HOUR, ("BTC", 5), listed=["ETH"])
+    assert derived([bought, *stated(2 * HOUR, listed=["ETH"]), *later]) == [("opening", "3", HOUR)]
+
+
+def test_fills_told_without_their_leg_leave_both_ways_of_counting_alone() -> None:
+    """A file knows no legs, the venue does: their sum is right, and which is which is unknown."""
+    whole, leg = fill(HOUR, "buy", 2), fill(2 * HOUR, "sell", 2, position_side="long")
+    assert derived([whole, leg, *stated(3 * HOUR)]) == []
+    assert derived([whole, *stated(3 * HOUR)]) == [("opening", "-2", HOUR)]
+
+
+def test_an_answer_from_a_copy_that_lags_behind_is_no_opening() -> None:
+    bought = fill(HOUR, "buy", 1)
+    assert derived([bought, *stated(HOUR + 5 * SECOND), *stated(9 * HOUR, ("BTC", 1))]) == []
 
 
 def test_the_legs_of_hedge_mode_are_stated_apart() -> None:
@@ -156,7 +192,7 @@ def test_a_print_to_the_second_may_have_been_before_or_after() -> None:
     coarse = fill(HOUR, "buy", 1, printed_ns=SECOND)
     assert derived([coarse, *stated(HOUR + SECOND // 2, ("BTC", 1))]) == []
     assert derived([coarse, *stated(HOUR + SECOND // 2)]) == []
-    assert derived([coarse, *stated(HOUR + SECOND)]) == [("opening", "-1", HOUR)]
+    assert derived([coarse, *stated(HOUR + 11 * SECOND)]) == [("opening", "-1", HOUR)]
 
 
 def test_a_trade_that_was_open_keeps_its_id_whatever_is_learnt_of_its_beginning() -> None:

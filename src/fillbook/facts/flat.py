@@ -65,7 +65,7 @@ _OWN = {
     for tag, kind in KINDS.items()
 }
 _FETCH = {tag: attrgetter(*_BASE, *_OWN[tag], "printed_ns") for tag in KINDS}
-_NESTED = frozenset({"aliases", "replacement", "held"})
+_NESTED = frozenset({"aliases", "replacement", "held", "listed"})
 # Said or left out, it is the same; left out, the bytes are those of whoever left it out.
 _UNSAID = {"multiplier": "1"}
 _RISKY = ('"', "=", "+", "@")

@@ -191,7 +191,8 @@ class Report(Fact, frozen=True, kw_only=True, tag="report"):
     """What a venue states about the account: evidence to compare with, never a source of PnL.
 
     A `snapshot` states all positions at once, as they were somewhere in
-    [ts_ns, ts_ns + printed_ns): what is not `held` was flat.
+    [ts_ns, ts_ns + printed_ns): what is `listed` and not `held` was flat. Of other instruments
+    the venue was not asked.
     """
 
     what: Literal["position", "equity", "realized", "unrealized", "snapshot"]
@@ -202,6 +203,7 @@ class Report(Fact, frozen=True, kw_only=True, tag="report"):
     amount: Decimal | None = None
     asset: str | None = None
     held: tuple[Held, ...] = ()
+    listed: tuple[str, ...] = ()
 
 
 class Correction(Fact, frozen=True, kw_only=True, tag="correction"):

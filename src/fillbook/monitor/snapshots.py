@@ -2,7 +2,8 @@
 
 One call per account and poll, however many positions are open. A position that was there and is
 no longer is stated flat, so that the book knows when it was last seen. The first look of a run is
-journaled whole, as a snapshot: with it the book knows what was open before its fills begin.
+journaled whole, as a snapshot, and so is the first that covers more instruments: with it the book
+knows what was open before its fills begin.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class SnapshotBook:
         self._opened = False
         self._again: set[Place] = set()
         self._whole_is_due = True
+        self._listed: frozenset[str] = frozenset()
         self.open_positions: list[Report] = []
         self.asked_ns: int | None = None
         self.calls = 0
@@ -51,7 +53,7 @@ class SnapshotBook:
         ]
         await self._writer.put_marks([*snapshot.marks, *marks, *_marks_of(reports)])
         said_again = set(self._again)
-        is_whole = self._whole_is_due and snapshot.is_whole
+        is_whole = self._whole_is_due or not snapshot.listed <= self._listed
         changed = [claim for claim in claims if is_whole or self._is_news(claim)]
         flat = [self._flat(place, snapshot) for place in self._gone(reports)]
         whole = [self._whole(snapshot, reports)] if is_whole else []
@@ -63,6 +65,7 @@ class SnapshotBook:
                     self._seen[_place(claim.fact)] = claim.fact
         self._again -= said_again
         self._whole_is_due = self._whole_is_due and not is_whole
+        self._listed |= snapshot.listed
         return self.open_positions
 
     def say_all_again(self) -> None:
@@ -100,7 +103,7 @@ class SnapshotBook:
         return last is None or (last.qty, last.amount) != (report.qty, report.amount)
 
     def _whole(self, snapshot: Snapshot, reports: Sequence[Report]) -> Claim:
-        """Say that these are all positions, and between when and when they were told."""
+        """State all positions at once, and between when and when they were told."""
         account, at_ns = self._account, snapshot.asked_ns
         held = [each for each in reports if each.what == "position"]
         until_ns = max([snapshot.told_ns + 1, *(each.ts_ns + each.printed_ns for each in held)])
@@ -115,6 +118,7 @@ class SnapshotBook:
                 for each in held
                 if each.instrument and each.qty
             ),
+            listed=tuple(sorted(snapshot.listed)),
         )
         return Claim(whole, key_of(at_ns, "snapshot", at_ns), "")
 

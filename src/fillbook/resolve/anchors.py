@@ -8,7 +8,7 @@ fills say stood before them, or what the venue stated of all positions at once (
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from fillbook.facts.finding import Finding
@@ -38,15 +38,17 @@ def with_anchors(
 
     Positions before fills are compared once per instant; inside an instant they only sort. Expects
     events in their final order. Recorded round trips stand outside: anchors speak of the other
-    fills. `stated` are the starts of stretches by statements of the venue, in order; where fills
-    themselves tell what stood before them, only when the first position was seen is taken of it.
+    fills. `stated` are the starts of stretches by statements of the venue, in order; a stretch
+    whose fills themselves tell what stood before them needs none.
     """
     counted = [e for e in events if not is_recorded(e) and not closes_the_rest(e.fact)]
     walk = _Walk(key, events, _only_book(counted), qty_scale, lot_decimals)
+    untold = [start for start, end in _stretched(events, stated) if not any(map(_tells, end))]
     opening, anchored = _opening(counted, contract, qty_scale, lot_decimals)
-    if opening:
-        walk.open(opening, STATED if anchored else OVERSOLD, stated)
-    waiting = deque(() if anchored else stated)
+    if opening and not (anchored and untold and untold[0].row <= _first_telling(events)):
+        seen = [start for start in stated[:1] if start.possible == {opening}]
+        walk.open(opening, STATED if anchored else OVERSOLD, seen)
+    waiting = deque(untold)
     for row, event in enumerate(events):
         while waiting and waiting[0].row <= row:
             walk.meet(waiting.popleft())
@@ -85,6 +87,7 @@ class _Walk:
             first = _place_of(stated[0].anchor)
         self.placed.insert(0, _unpriced(Kind.OPENING, first, qty, self._book))
         self._position += qty
+        self._begun = True
         amount = scaled_text(qty, self._qty_scale)
         self.findings.append(_opening_finding(self._key, first, amount, why))
 
@@ -96,7 +99,9 @@ class _Walk:
         gap = start.gap(self._position)
         is_first, self._begun = not self._begun, True
         if gap and is_first:
-            self.open(gap, STATED, [start])
+            said = start.anchor
+            why = f"the venue stated {plain_text(said.qty)} at {iso(said.at_ns)}"
+            self.open(gap, why, [start])
         elif gap:
             seen = _place_of(start.anchor)
             following = self._events[start.row] if start.row < len(self._events) else seen
@@ -174,6 +179,27 @@ def _unpriced(kind: Kind, before: Event, qty: int, book: str) -> Event:
 def _only_book(events: Sequence[Event]) -> str:
     books = {event.book for event in events if event.kind == Kind.FILL}
     return books.pop() if len(books) == 1 else NO_STRATEGY
+
+
+def _stretched(
+    events: Sequence[Event], stated: Sequence[Start]
+) -> Iterator[tuple[Start, Sequence[Event]]]:
+    """Yield each start with the events up to the next."""
+    ends = [*(start.row for start in stated[1:]), len(events)]
+    for start, end in zip(stated, ends, strict=True) if stated else ():
+        yield start, events[start.row : end]
+
+
+def _tells(event: Event) -> bool:
+    """Say whether a reported fill tells what stood before it."""
+    fill = event.fact
+    if not isinstance(fill, Fill) or fill.start_position is None:
+        return False
+    return not is_recorded(event) and not closes_the_rest(fill)
+
+
+def _first_telling(events: Sequence[Event]) -> int:
+    return next(row for row, event in enumerate(events) if _tells(event))
 
 
 def _place_of(seen: Anchor) -> Event:

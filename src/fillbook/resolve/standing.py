@@ -9,7 +9,7 @@ both ways always give the same.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import get_args
 
@@ -32,6 +32,7 @@ from fillbook.facts.model import (
     Vote,
 )
 from fillbook.ground.settings import StrategyRule
+from fillbook.resolve.anchored import Anchored
 from fillbook.resolve.assignment import Assigner
 from fillbook.resolve.corrections import Match, apply_corrections, match_of
 from fillbook.resolve.coverage import (
@@ -49,7 +50,6 @@ from fillbook.resolve.grouping import build_group, contract_of, group_claims
 from fillbook.resolve.instruments import InstrumentBook
 from fillbook.resolve.rank import settle_conflicts
 from fillbook.resolve.repeats import Repeats
-from fillbook.resolve.snapshots import Anchor, Snapshots
 from fillbook.resolve.statements import Said, settled, statements
 
 WITHOUT_TIMES = "no times"
@@ -79,7 +79,7 @@ class Standing:
         fills, more = apply_corrections(by_kind[Fill], by_kind[Correction])
         self._found += more
         moved = [*fills, *by_kind[Funding], *by_kind[Charge]]
-        self._snapshots = Snapshots(by_kind[Report], self.instruments.name_of)
+        self._anchored = Anchored(by_kind[Report], self.instruments)
         # Positions told at every poll would soon be most of what is kept here.
         for heard in get_args(Silent):
             by_kind.pop(heard, None)
@@ -93,8 +93,7 @@ class Standing:
         self._join()
         self._grouped, more = group_claims(folded, self.instruments)
         self._found += more
-        self._anchors: dict[GroupKey, tuple[Anchor, ...]] = {}
-        self._anchor(self._positions_of(self._snapshots.accounts()))
+        self._anchor(self._anchored.begin(self._grouped))
 
     @cached_property
     def _known(self) -> set[Identity]:
@@ -149,7 +148,7 @@ class Standing:
             claims,
             self._assigner,
             without_times=bool(untimed) and _has_no_times(claims, untimed),
-            anchors=self._anchors.get(key, ()),
+            anchors=self._anchored.anchors(key),
         )
 
     def add(self, claims: Sequence[Claimed]) -> set[GroupKey] | None:
@@ -185,36 +184,18 @@ class Standing:
         grouped, _ = group_claims(counted, self.instruments)
         for key, more in grouped.items():
             self._grouped[key].extend(more)
-        touched = set(grouped) | self._anchor(grouped) | self._anchored_by(claims)
+        touched = set(grouped) | self._anchor(self._anchored.more(claims, grouped, self._grouped))
         joined = {_account(claim) for claim in claims if isinstance(claim.fact, _JOINED)}
         if joined:
             self._join()
             touched |= {key for key in self._grouped if (key.venue, key.account) in joined}
         return touched
 
-    def _anchored_by(self, claims: Sequence[Claimed]) -> set[GroupKey]:
-        """Take in what venues stated, and return the groups whose anchors change with it."""
-        told = self._snapshots.add(claims)
-        told |= {_account(claim) for claim in claims if isinstance(claim.fact, Span | Batch)}
-        return self._anchor(self._positions_of(told))
-
-    def _positions_of(self, accounts: Collection[Account]) -> set[GroupKey]:
-        """Return the groups of some accounts, with those that are only stated."""
-        stated = {key for account in accounts for key in self._snapshots.stated(account)}
-        return stated | {key for key in self._grouped if (key.venue, key.account) in accounts}
-
     def _anchor(self, keys: Iterable[GroupKey]) -> set[GroupKey]:
-        """Find the anchors of some positions; what is only stated becomes a group by them."""
-        changed = set()
+        """Let what is only stated be a group, and return all of them."""
         for key in keys:
-            contract = self.instruments.find(key.venue, key.instrument)
-            is_held = contract is not None and contract.contract != "spot"
-            anchors = self._snapshots.anchors(key) if is_held else ()
-            if anchors != self._anchors.get(key, ()):
-                self._anchors[key] = anchors
-                self._grouped.setdefault(key, [])
-                changed.add(key)
-        return changed
+            self._grouped.setdefault(key, [])
+        return set(keys)
 
     def _is_plain(self, claim: Claimed) -> bool:
         fact = claim.fact
@@ -272,7 +253,7 @@ class Standing:
     def _promise(self) -> None:
         batches, said = _batches(self._by_kind[Batch]), settled(statements(self._by_kind[Span]))
         self.promises = united_coverage(batches, said)
-        self._snapshots.promise(self.promises)
+        self._anchored.promise(self.promises)
         self._gaps = gap_findings(said, self.promises, batches)
         self._coverage = CoverageMap(self.promises, self.instruments.name_of)
 

@@ -14,7 +14,7 @@ from itertools import accumulate, groupby
 import msgspec
 
 from fillbook.facts.model import Fill
-from fillbook.ground.clock import MINUTE_NS
+from fillbook.ground.clock import MINUTE_NS, SECOND_NS
 from fillbook.ground.exact import INT64_MAX, to_scaled
 from fillbook.resolve.coverage import closes_the_rest
 from fillbook.resolve.event import Event
@@ -22,6 +22,8 @@ from fillbook.resolve.snapshots import Anchor
 
 # Sources print fills to the minute or finer.
 _COARSEST_NS = MINUTE_NS
+# A venue may answer from a copy that is so much behind.
+_LAG_NS = 10 * SECOND_NS
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -95,7 +97,7 @@ def _narrowed(
 
 def _possible(events: Sequence[Event], row: int, anchor: Anchor, qty_scale: int) -> frozenset[int]:
     """Return what may have stood before `row`, by where in its stretch a statement was made."""
-    first = max(row, _first_at(events, anchor.at_ns - _COARSEST_NS))
+    first = max(row, _first_at(events, anchor.at_ns - _LAG_NS - _COARSEST_NS))
     last = _first_at(events, anchor.until_ns)
     while first < last and not _may_follow(events[first], anchor):
         first += 1
@@ -109,10 +111,10 @@ def _possible(events: Sequence[Event], row: int, anchor: Anchor, qty_scale: int)
 
 
 def _may_follow(event: Event, anchor: Anchor) -> bool:
-    """Say whether an event may have happened after a statement was made."""
+    """Say whether a statement may have been made before an event was seen."""
     fill = event.fact
     printed_ns = fill.printed_ns if isinstance(fill, Fill) else 1
-    return event.ts_ns + printed_ns > anchor.at_ns
+    return event.ts_ns + printed_ns > anchor.at_ns - _LAG_NS
 
 
 def _first_at(events: Sequence[Event], ts_ns: int) -> int:

@@ -217,9 +217,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The open positions of an account (and its equity, where told) at one instant.
 
     Rows hold Report facts ("position", "equity"); a position that is absent is flat. `source`
-    and `context` are as in `Stream`. `marks` are the prices the same answers carried. `is_whole`:
-    the venue did answer for all positions; without it, absence proves nothing. The answers were
-    made somewhere in [asked_ns, told_ns] on the venue's clock.
+    and `context` are as in `Stream`. `marks` are the prices the same answers carried. Of the
+    instruments `listed` absence proves that nothing is open. The answers were made somewhere in
+    [asked_ns, told_ns] on the venue's clock.
     """
 
     source: str
@@ -228,7 +228,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     told_ns: int
     rows: tuple[PulledRow, ...]
     marks: tuple[Mark, ...] = ()
-    is_whole: bool = True
+    listed: frozenset[str] = frozenset()
 
 
 class Nudge(msgspec.Struct, frozen=True, kw_only=True):

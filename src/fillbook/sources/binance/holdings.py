@@ -10,7 +10,7 @@ import msgspec
 from fillbook.ground.clock import DAY_NS, HOUR_NS
 from fillbook.marks.series import Mark
 from fillbook.sources.binance.asks import answered, state_ask
-from fillbook.sources.binance.fills import MILLISECONDS, VENUE
+from fillbook.sources.binance.fills import MILLISECONDS, VENUE, instrument_of
 from fillbook.sources.binance.rates import FEE_ASSET
 from fillbook.sources.binance.rows import ORDERS, RowContext, drafts_of
 from fillbook.sources.binance.state import mark_of, rate_of, timed_text
@@ -33,12 +33,18 @@ class _Account(msgspec.Struct):
 
 
 class Holdings:
-    """Asks for positions, equity and prices of one account. `note` is told every symbol held."""
+    """Asks for positions, equity and prices of one account. `note` is told every symbol held.
 
-    def __init__(self, read: Read, note: Callable[[str], None]) -> None:
+    `known` are the symbols that it may have traded.
+    """
+
+    def __init__(
+        self, read: Read, note: Callable[[str], None], known: Callable[[], Collection[str]]
+    ) -> None:
         self.account = ""
         self._read = read
         self._note = note
+        self._known = known
         self._marked: set[str] = set()
         self._worth_seen_ns: int | None = None
         self._in_vain: dict[str, int] = {}
@@ -68,6 +74,7 @@ class Holdings:
             asked_ns=answer.asked_ns,
             told_ns=answer.told_ns,
             rows=tuple(rows),
+            listed=frozenset(name for name in self._known() if instrument_of("", name)),
         )
 
     async def marks(

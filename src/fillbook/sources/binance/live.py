@@ -93,7 +93,7 @@ class BinanceAccount:
         self._streams: dict[str, Stream] = {}
         self._traded: Traded | None = None
         self._looked_ticks: int | None = None
-        self._holdings = Holdings(self.read, self._note)
+        self._holdings = Holdings(self.read, self._note, lambda: self._symbols)
 
     # -- who it is -------------------------------------------------------------------------
 

@@ -71,8 +71,12 @@ class Holdings:
             told_ns=now_ns if answer is None else answer.told_ns,
             rows=tuple(rows),
             marks=tuple(marks),
-            is_whole=answer is not None,
+            listed=frozenset(filter(self._lists, products)) if answer is not None else frozenset(),
         )
+
+    def _lists(self, product: str) -> bool:
+        """Say whether an open position in a product stands among this portfolio's answers."""
+        return is_contract(product) and product.endswith(f"-{INTX}") == (self.kind == INTX)
 
     async def mids(self, products: Collection[str], now_ns: int) -> list[Mark]:
         """Return the middle of best bid and ask of spot products, a hundred at a time.

@@ -17,7 +17,7 @@ from fillbook.marks.series import Mark
 from fillbook.sources.faults import BrokenAnswerError
 from fillbook.sources.files.records import parse_object
 from fillbook.sources.hyperliquid.asks import STATE_WEIGHT, answered, ask_of
-from fillbook.sources.hyperliquid.fills import SPOT_NAMES, VENUE
+from fillbook.sources.hyperliquid.fills import SPOT_NAMES, VENUE, is_spot
 from fillbook.sources.hyperliquid.markets import Markets, Pair, dex_of
 from fillbook.sources.hyperliquid.rows import SOURCE, ApiContext, drafts_of
 from fillbook.sources.hyperliquid.state import (
@@ -58,7 +58,8 @@ class Holdings:
         told: list[int] = []
         worths: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
         at_ms = 0
-        for dex in sorted({"", *(dex_of(name) for name in self.known)}):
+        known = self.known
+        for dex in sorted({"", *(dex_of(name) for name in known)}):
             where: dict[str, object] = {"dex": dex} if dex else {}
             answer = await self._read(
                 ask_of("clearinghouseState", STATE_WEIGHT, 0, user=self._account, **where)
@@ -92,6 +93,7 @@ class Holdings:
             asked_ns=min(asked),
             told_ns=max(told),
             rows=rows,
+            listed=frozenset(name for name in known if not is_spot(name)),
         )
 
     async def marks(self, instruments: Collection[str]) -> list[Mark]:
