@@ -16,6 +16,7 @@ from fillbook.analysis.costing import costs as cost_rows
 from fillbook.analysis.dayrecord import daily
 from fillbook.analysis.disagreeing import KINDS, Disagreeing
 from fillbook.analysis.keys import book_findings
+from fillbook.analysis.names import Names, names_of_claims, names_of_ledger
 from fillbook.analysis.recall import Recall
 from fillbook.analysis.rows import fills
 from fillbook.analysis.rows import positions as open_positions
@@ -42,6 +43,7 @@ __all__ = [
     "fills",
     "findings",
     "load",
+    "names",
     "performance",
     "positions",
     "trades",
@@ -104,6 +106,14 @@ def load(
         head=head.hash,
         recall=Recall(answers, *state),
         compared=disagreeing.findings,
+        all_names=lambda: _all_names(journal, rules, answers),
+    )
+
+
+def _all_names(journal: Journal, rules: ResolveRules, answers: Path | None) -> Names:
+    """Return every name as known now, whatever the view knows: one told later is no slip."""
+    return Recall(answers, journal.head().hash, rules).answer(
+        "all names", "", Names, lambda: names_of_claims(journal.claims(), rules.strategies)
     )
 
 
@@ -115,6 +125,17 @@ def _past(journal: Journal, as_of: int | None) -> int | None:
             f"the book has no sequence {as_of}", f"--as-of {as_of}", f"it has 0 to {newest}"
         )
     return None if as_of == newest else as_of
+
+
+def names(view: BookView, query: Query) -> Names:
+    """Return the names that the query may use: those of the ledger where they are enough for it,
+    because reading all that was ever claimed passes every page of the book."""
+    rules = view.settings.strategies.rules
+    known = view.recall.answer("names", "", Names, lambda: names_of_ledger(view.ledger, rules))
+    is_enough = known.instruments.keys() >= {*query.instruments} and known.strategies >= {
+        *query.strategies
+    }
+    return known if is_enough else view.all_names()
 
 
 def why(view: BookView, query: Query) -> Why:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fillbook.analysis.answers import TradeRow
 from fillbook.analysis.feegaps import fee_findings
+from fillbook.analysis.names import Names
 from fillbook.analysis.recall import Recall
 from fillbook.analysis.reconcile.findings import funding_findings, recorded_findings, venue_findings
 from fillbook.analysis.valuation import Valuer
@@ -54,7 +55,7 @@ class BookView:
     `end_ns` (where an open window ends: the newest event or mark) and what is derived from them
     are computed on first use; `recall` remembers finished answers, `open_rows`
     the rows of open trades by identity of group, number and end of window. `compared` finds where
-    its positions differ from what venues state.
+    its positions differ from what venues state; `all_names` reads every claim for its names.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class BookView:
         head: str = "",
         recall: Recall | None = None,
         compared: Callable[[Ledger], Sequence[Finding]] = lambda ledger: (),
+        all_names: Callable[[], Names] = lambda: Names({}, frozenset()),
     ) -> None:
         self._fold = fold
         self.valuer = valuer
@@ -79,6 +81,7 @@ class BookView:
         # A view never changes, so its Summary and the lines about trades tell the same open trades.
         self.open_rows: dict[tuple[int, int, int], TradeRow] = {}
         self._compared = compared
+        self.all_names = all_names
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -170,10 +170,12 @@ def findings_of(view: BookView, parts: Sequence[Part], query: Query) -> list[Fin
     """Return the findings about the selected accounts and instruments, worst first.
 
     What was left out of the ledger is in no part, and concerns whoever would have asked for it.
+    Where nothing was selected, what is found is about what was asked for, else about everything.
     """
-    accounts = {part.group.columns.key.account for part in parts}
-    instruments = {part.group.columns.key.instrument for part in parts}
-    chosen = relevant(view.findings, accounts, instruments) if parts else view.findings
+    accounts = {part.group.columns.key.account for part in parts} | {*query.accounts}
+    instruments = {part.group.columns.key.instrument for part in parts} | {*query.instruments}
+    is_narrow = parts or query.accounts or query.instruments or query.strategies
+    chosen = relevant(view.findings, accounts, instruments) if is_narrow else view.findings
     chosen = [*chosen, *(each for each in _left_out(view, query) if each not in chosen)]
     severity = {"error": 0, "warning": 1, "info": 2}
     return sorted(chosen, key=lambda f: (severity[f.severity], f.code, f.ts_ns or 0, f.message))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,23 +85,23 @@ def opened_book(place: Place, *, readonly: bool) -> Iterator[tuple[Journal, Mark
 def folded(asked: Asked) -> Iterator[tuple[BookView, Query, Place]]:
     """Open the book read-only, fold it as far as was asked, and give the query its meaning."""
     from fillbook.analysis import summary
+    from fillbook.analysis.labels import ACCOUNT_LABEL, with_labels
 
     place = find(asked.book, asked.method)
-    query = query_of(asked, place.settings, now_ns())
     with opened_book(place, readonly=True) as (journal, marks), progress("folding") as report:
+        settings = with_labels(place.settings, journal.labelled(ACCOUNT_LABEL))
+        place = msgspec.structs.replace(place, settings=settings)
+        query = query_of(asked, settings, now_ns())
         refuse_unknown(query.accounts, {batch.account for batch in journal.batches()}, place)
-        yield (
-            summary.load(
-                journal,
-                marks,
-                place.settings,
-                as_of=asked.as_of,
-                progress=report,
-                cache=place.cache,
-            ),
-            query,
-            place,
+        view = summary.load(
+            journal,
+            marks,
+            place.settings,
+            as_of=asked.as_of,
+            progress=report,
+            cache=place.cache,
         )
+        yield view, _meant(view, query), place
 
 
 def query_of(asked: Asked, settings: Settings, now: int) -> Query:
@@ -147,6 +148,34 @@ def refuse_unknown(asked: Iterable[str], known: set[str], place: Place) -> None:
             names = sorted({place.settings.label(one) for one in known})
             raise UsageError(
                 "the book knows no such account", f"--account {account}", f"it has {_few(names)}"
+            )
+
+
+def _meant(view: BookView, query: Query) -> Query:
+    """Return the query by the names of the ledger: an alias stands for its instrument.
+
+    UsageError for a name of which nothing is, unless the book is empty.
+    """
+    from fillbook.analysis import summary
+
+    if not (query.instruments or query.strategies):
+        return query
+    known = summary.names(view, query)
+    if not known.instruments:
+        return query
+    _refuse_unnamed("instrument", query.instruments, known.instruments)
+    _refuse_unnamed("strategy", query.strategies, known.strategies)
+    symbols = dict.fromkeys(one for name in query.instruments for one in known.instruments[name])
+    return msgspec.structs.replace(query, instruments=tuple(symbols))
+
+
+def _refuse_unnamed(option: str, asked: Iterable[str], known: Collection[str]) -> None:
+    for name in asked:
+        if name not in known:
+            near = get_close_matches(name, known, _MOST_NAMED, 0.5)
+            told = dict.fromkeys([*near, *sorted(known)])
+            raise UsageError(
+                f"the book knows no such {option}", f"--{option} {name}", f"it has {_few([*told])}"
             )
 
 
