@@ -390,6 +390,23 @@ def test_daily_prints_the_log_line_and_writes_the_two_files(folder: Path, tmp_pa
     assert listed["rows"] == [document]
 
 
+def test_the_days_of_several_accounts_say_whose_they_are(tmp_path: Path) -> None:
+    book_of(tmp_path)
+    book_of(tmp_path, FILLS.replace("100,2", "101,2"), "--account", "B", "--venue", "else")
+    told = [("test", "A", "USDT"), ("else", "B", "USDT")]
+    listed = fillbook(tmp_path, "daily", "2026-01-07", "--out", "days", "--json").json
+    checked("daily", listed)
+    whose = [row["fillbook"] for row in listed["rows"]]
+    assert [(one["venue"], one["account"], one["currency"]) for one in whose] == told
+    for (_, account, currency), row in zip(told, listed["rows"], strict=True):
+        file = tmp_path / "days" / account / currency / "daily_summary_2026-01-07.json"
+        assert json.loads(file.read_text(encoding="utf-8")) == row
+    # One account's fills of two venues are one record, which no venue's name would fit.
+    book_of(tmp_path, FILLS.replace("100,2", "102,2"), "--venue", "else")
+    rows = fillbook(tmp_path, "daily", "2026-01-07", "--account", "A", "--json").json["rows"]
+    assert [row["fillbook"]["venue"] for row in rows] == [None]
+
+
 def test_days_are_those_of_the_zone_that_the_configuration_names(folder: Path) -> None:
     # The trade closed at 09:30 UTC: half an hour before midnight in Honolulu.
     zoned = {"FILLBOOK__REPORT__DAY_ZONE": "Pacific/Honolulu"}

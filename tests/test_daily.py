@@ -123,7 +123,15 @@ def test_json_has_the_fixed_shape_and_names_the_book() -> None:
         "avg_entry_slippage_bps": None,
         "avg_exit_slippage_bps": None,
     }
-    assert document["fillbook"] == {"book": "b00c", "seq": 42, "head": "ab12", "revision": 1}
+    assert document["fillbook"] == {
+        "book": "b00c",
+        "seq": 42,
+        "head": "ab12",
+        "revision": 1,
+        "venue": None,
+        "account": V10.account,
+        "currency": V10.currency,
+    }
 
 
 def test_v11_log_line_to_the_letter() -> None:
@@ -296,7 +304,8 @@ def test_new_figures_are_the_next_revision_of_the_file(tmp_path: Path) -> None:
     back = write_daily(later(V10), tmp_path)
     assert (back.changed, back.revision) == (True, 2)
     document = json.loads(back.json.read_bytes())
-    assert document["fillbook"] == {"book": "b00c", "seq": 49, "head": "cd34", "revision": 2}
+    told = {name: document["fillbook"][name] for name in ("book", "seq", "head", "revision")}
+    assert told == {"book": "b00c", "seq": 49, "head": "cd34", "revision": 2}
     assert document["costs"]["fees_paid"] == 5.0
 
 
@@ -305,6 +314,24 @@ def test_another_book_supersedes_the_file_even_with_the_same_figures(tmp_path: P
     files = write_daily(later(V10, book="other"), tmp_path)
     assert (files.changed, files.revision) == (True, 2)
     assert json.loads(files.json.read_bytes())["fillbook"]["book"] == "other"
+
+
+@pytest.mark.parametrize("other", [{"account": "B"}, {"currency": "USDC"}])
+def test_another_account_or_currency_supersedes_the_file_too(
+    tmp_path: Path, other: dict[str, str]
+) -> None:
+    write_daily(V10, tmp_path)
+    files = write_daily(later(V10, **other), tmp_path)
+    assert (files.changed, files.revision) == (True, 2)
+
+
+def test_a_file_of_before_records_said_whose_they_are_is_left_alone(tmp_path: Path) -> None:
+    files = write_daily(V10, tmp_path)
+    document = json.loads(files.json.read_bytes())
+    for name in ("venue", "account", "currency"):
+        del document["fillbook"][name]
+    files.json.write_text(json.dumps(document))
+    assert not write_daily(later(V10), tmp_path).changed
 
 
 def test_a_lost_half_is_written_again_under_the_same_revision(tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ class DailyRecord(msgspec.Struct, frozen=True, kw_only=True):
     are unknown, then classes are gross. `orders_*` count entry orders and are None without order
     events; slippages are means in basis points, positive = cost, None without samples.
     `in_market_ns` is the union of holding times in the day and `hold_ns` the sum over the closed
-    trades; both None for trades without times. `book`, `seq`, `head`, `revision` name the state of
-    the book the figures are true at.
+    trades; both None for trades without times. `venue` is None where the account has this
+    currency at several venues, or the record is of none. `book`, `seq`, `head`, `revision` name
+    the state of the book the figures are true at.
     """
 
     day: str
@@ -34,6 +35,7 @@ class DailyRecord(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     head: str
     account: str = "-"
+    venue: str | None = None
     revision: int = 0
     wins: int = 0
     losses: int = 0

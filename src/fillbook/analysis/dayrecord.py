@@ -70,6 +70,7 @@ def _record(
     placed, filled = entry_orders(view.ledger.orders, account, start_ns, until_ns)
     entry_bps, exit_bps = _slippage(parts)
     untimed = bool(table.untimed.any())
+    venues = {part.group.columns.key.venue for part in parts}
     return DailyRecord(
         day=day,
         session_start_ns=start_ns,
@@ -79,6 +80,7 @@ def _record(
         seq=view.seq,
         head=view.head,
         account=account,
+        venue=venues.pop() if len(venues) == 1 else None,
         wins=int((classes > 0).sum()),
         losses=int((classes < 0).sum()),
         breakeven=int((classes == 0).sum()),

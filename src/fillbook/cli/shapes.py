@@ -100,12 +100,18 @@ class DailyTime(Answer, frozen=True, kw_only=True):
 
 
 class DailyTruth(Answer, frozen=True, kw_only=True):
-    """The state of the book that a day's figures are true at."""
+    """The state of the book that a day's figures are true at, and whose they are.
+
+    `venue` is null where the account has this currency at several venues.
+    """
 
     book: str
     seq: int
     head: str
     revision: int
+    venue: str | None
+    account: str
+    currency: str
 
 
 class DailyDocument(Answer, frozen=True, kw_only=True):

@@ -141,7 +141,7 @@ def to_json(record: DailyRecord) -> bytes:
     """Return the daily JSON document, numbers as JSON numbers, ending in a newline.
 
     Sections: trades, performance, execution, costs, time; `gross_loss` is negative here. The key
-    `fillbook` names book, seq, head and revision the figures are true at.
+    `fillbook` names book, seq, head and revision the figures are true at, and whose they are.
     """
     figures = _figures(record)
 
@@ -168,6 +168,9 @@ def to_json(record: DailyRecord) -> bytes:
         "seq": record.seq,
         "head": record.head,
         "revision": record.revision,
+        "venue": record.venue,
+        "account": record.account,
+        "currency": record.currency,
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
@@ -253,10 +256,16 @@ def _revision(record: DailyRecord, known: dict[str, Any] | None) -> tuple[int, b
     here = known.pop("fillbook", None)
     stated = here.get("revision") if isinstance(here, dict) else None
     revision = stated if isinstance(stated, int) else 0
-    told.pop("fillbook")
-    if known == told and isinstance(here, dict) and here.get("book") == record.book:
+    mine = told.pop("fillbook")
+    if known == told and isinstance(here, dict) and _is_of(here, mine):
         return revision, False
     return revision + 1, True
+
+
+def _is_of(here: dict[str, Any], mine: dict[str, Any]) -> bool:
+    """Say whether a file is about the same book, account and currency, as far as it says."""
+    told = [name for name in ("account", "currency") if name in here]
+    return all(here.get(name) == mine[name] for name in ("book", *told))
 
 
 def files_of(record: DailyRecord, out_dir: Path, *, nested: bool = False) -> DailyFiles:
