@@ -81,6 +81,8 @@ def test_a_hedged_account_is_watched_killed_and_watched_on(tmp_path: Path) -> No
             monitor.heard("✓ hedge: attached")
             waited("what happened meanwhile", lambda: is_caught_up(monitor, venue))
             told = rows_of(tmp_path, "positions")
+            # Who is behind a key the book knows by the name it was attached under.
+            assert told == rows_of(tmp_path, "positions", "--account", "hedge")
             legs = {(row["instrument"], row["position_side"]): Decimal(row["qty"]) for row in told}
             assert legs == {
                 (p.market.symbol, p.position_side): p.qty for p in venue.world.positions(HEDGE)

@@ -14,6 +14,7 @@ from importlib import import_module
 import msgspec
 
 from fillbook.analysis.keys import TRADING_KEY
+from fillbook.analysis.labels import ACCOUNT_LABEL
 from fillbook.ground.live_settings import AttachSettings
 from fillbook.journal.values import BatchOpen
 from fillbook.sources.budget import Budget, Limit
@@ -159,6 +160,8 @@ async def attach(
     await account.identify()
     verdict = await check_key(account, settings, writer)
     insist(verdict, f"[[attach]] {account.label}")
+    if settings.label:
+        await _remember_label(account, settings.label, writer)
     estimate = None
     if told is not None:
         estimate = await account.estimate(pace.now_ns())
@@ -189,6 +192,22 @@ async def pull_all(pagers: Sequence[Pager]) -> list[Incomplete]:
         if pulled.fault is not None:
             incomplete.append(Incomplete(stream=pager.stream.name, fault=pulled.fault))
     return incomplete
+
+
+async def _remember_label(account: LiveAccount, label: str, writer: JournalWriter) -> None:
+    """Put the account's readable name into the book, for commands that know only the book."""
+    await writer.begin(
+        BatchOpen(
+            batch_id=batch_id_of(account.venue, account.account, f"label/{label}"),
+            source="settings",
+            rank=RANK_API,
+            venue=account.venue,
+            account=account.account,
+            fingerprint="",
+            name=label,
+            labels=(ACCOUNT_LABEL,),
+        )
+    )
 
 
 async def _remember_exception(
