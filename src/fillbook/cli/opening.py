@@ -88,10 +88,11 @@ def folded(asked: Asked) -> Iterator[tuple[BookView, Query, Place]]:
     from fillbook.analysis.labels import ACCOUNT_LABEL, with_labels
 
     place = find(asked.book, asked.method)
+    query = query_of(asked, place.settings, now_ns())
     with opened_book(place, readonly=True) as (journal, marks), progress("folding") as report:
         settings = with_labels(place.settings, journal.labelled(ACCOUNT_LABEL))
         place = msgspec.structs.replace(place, settings=settings)
-        query = query_of(asked, settings, now_ns())
+        query = msgspec.structs.replace(query, accounts=accounts_of(asked.account, settings))
         refuse_unknown(query.accounts, {batch.account for batch in journal.batches()}, place)
         view = summary.load(
             journal,
