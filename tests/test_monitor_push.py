@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from cli_run import fillbook
+from cli_run import book_of, fillbook
 from fillbook.client import Client
 from fillbook.journal.store import Journal
 from fillbook.sim.cast import SWING
@@ -50,6 +50,31 @@ def decision(name: str, **more: Any) -> dict[str, Any]:
         "action": "buy",
         **more,
     }
+
+
+def test_a_label_of_the_accounts_stands_for_its_account_as_in_the_reading_commands(
+    tmp_path: Path,
+) -> None:
+    """So a decision joins the fills of its account, attached or imported."""
+    fills = "time,instrument,side,px,qty,fee,fee_asset,fill_id,client_order_id\n"
+    fills += "2026-01-05T10:00:01Z,BTC,buy,101,2,0.2,USDT,f1,mm-7\n"
+    book_of(tmp_path, fills)
+    with venue_of(7, days=1) as venue:
+        configure(tmp_path, venue)
+        with (tmp_path / "fillbook.toml").open("a") as file:
+            file.write(f'\n[accounts.A]\nlabel = "desk"\n[accounts.{SWING}]\nlabel = "main"\n')
+        with running(tmp_path, FILLBOOK_PUSH_TOKEN=TOKEN) as monitor:
+            monitor.heard("✓ swing: attached")
+            lines = [
+                decision("d1", account="desk", venue="test", client_order_id="mm-7", strategy="s"),
+                decision("d2", account="main"),
+                decision("d3", account="main", venue="hyperliquid"),
+            ]
+            assert post(monitor.url, lines, TOKEN)["accepted"] == 3
+            assert fillbook(tmp_path, "monitor", "stop").status == 0
+    assert told(tmp_path) == [("Decision", SWING, "d2"), ("Decision", SWING, "d3")]
+    (row,) = fillbook(tmp_path, "fills", "--account", "desk", "--json").json["rows"]
+    assert row["strategy"] == "s"
 
 
 def test_three_ways_in_and_each_fact_once(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_no_bytes_at_all_break_the_reader(body: bytes) -> None:
 
 
 def test_a_label_stands_for_the_account_the_venue_knows() -> None:
-    labels = {"swing": Place("hyperliquid", "0xabc")}
+    labels = {"swing": (Place("hyperliquid", "0xabc"),)}
 
     def whose(**changes: Any) -> tuple[str, str]:
         (claim,) = accept(line(ORDER, **changes), labels=labels).claims
@@ -184,6 +184,29 @@ def test_a_label_stands_for_the_account_the_venue_knows() -> None:
     assert whose(venue="binance", account="swing") == ("binance", "swing")
     given = accept(line(ORDER, venue="absent", account="absent"), Place("v", "a")).claims[0]
     assert (given.fact.venue, given.fact.account) == ("v", "a")
+
+
+def test_a_label_of_an_account_of_no_certain_venue_needs_the_venue() -> None:
+    labels = {"main": (Place(None, "0xabc"),)}
+    (claim,) = accept(line(ORDER, venue="binance", account="main"), labels=labels).claims
+    assert (claim.fact.venue, claim.fact.account) == ("binance", "0xabc")
+    (rejected,) = accept(line(ORDER, venue="absent", account="main"), labels=labels).rejected
+    assert (rejected.field, rejected.reason) == ("venue", "is missing")
+
+
+def test_a_label_of_several_accounts_means_the_one_of_the_venue_or_none() -> None:
+    """Reading commands add such accounts up; what a bot says must be about one."""
+    both = (Place("hyperliquid", "0xabc"), Place("binance", "1001"))
+    (claim,) = accept(line(ORDER, venue="binance", account="main"), labels={"main": both}).claims
+    assert claim.fact.account == "1001"
+    before = (Place(None, "0xold"), *both)
+    told = accept(line(ORDER, venue="binance", account="main"), labels={"main": before})
+    assert told.claims[0].fact.account == "1001"
+    alike = (*both, Place("binance", "1002"))
+    for venue in ("absent", "binance"):
+        told = accept(line(ORDER, venue=venue, account="main"), labels={"main": alike})
+        (rejected,) = told.rejected
+        assert rejected.field == "account" and "several accounts" in rejected.reason
 
 
 def test_two_updates_of_one_order_are_two_and_the_same_sent_again_is_one() -> None:
@@ -212,7 +235,7 @@ def test_lines_are_in_the_book_once_however_often_they_come(journal: Journal) ->
 
 def test_what_was_pushed_is_read_again_alike_for_verify(journal: Journal) -> None:
     async def push() -> None:
-        labels = {"swing": Place("hyperliquid", "0xabc")}
+        labels = {"swing": (Place("hyperliquid", "0xabc"),)}
         await Intake(DirectWriter(journal), lambda: labels).take(
             line(ORDER, venue="absent", account="swing")
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from fillbook.ground.errors import BookError, FillbookError
 from fillbook.sources.intake import Intake, Taken, follow
 from fillbook.sources.liveness import AccountHealth
 from fillbook.sources.pace import Pace
-from fillbook.sources.push import Place
+from fillbook.sources.push import Labels, Place
 from fillbook.sources.source import Rejected
 from fillbook.sources.stream import JournalWriter
 
@@ -25,18 +25,21 @@ _log = logging.getLogger(__name__)
 class Pushed:
     """Takes what bots tell once the labels of the attached accounts are known.
 
-    `accounts` tells how each is doing; `news` is called when the book may have grown.
+    `accounts` tells how each is doing, `labels` the readable names by account, of others too;
+    `news` is called when the book may have grown.
     """
 
     def __init__(
         self,
         writer: JournalWriter,
         accounts: Callable[[], Sequence[AccountHealth]],
+        labels: Mapping[str, str],
         news: Callable[[], None],
         watched: Sequence[Path],
         pace: Pace,
     ) -> None:
         self._accounts = accounts
+        self._configured = labels
         self._intake = Intake(writer, self._labels, news)
         self._watched = watched
         self._pace = pace
@@ -73,7 +76,14 @@ class Pushed:
         """Say whether every account that can be attached has told who it is."""
         return all(one.account or one.state == "refused" for one in self._accounts())
 
-    def _labels(self) -> dict[str, Place]:
-        """Return the names that people gave to attached accounts."""
-        named = (one for one in self._accounts() if one.account)
-        return {one.label: Place(one.venue, one.account) for one in named}
+    def _labels(self) -> Labels:
+        """Return the names that people gave to accounts; where one is attached, so is its venue."""
+        attached = [one for one in self._accounts() if one.account]
+        named = [(one.label, Place(one.venue, one.account)) for one in attached]
+        for account, label in self._configured.items():
+            venues: list[str | None] = [o.venue for o in attached if o.account == account]
+            named += [(label, Place(venue, account)) for venue in venues or [None]]
+        found: dict[str, list[Place]] = {}
+        for label, place in dict.fromkeys(named):
+            found.setdefault(label, []).append(place)
+        return found

@@ -106,6 +106,7 @@ class Monitor:
         self._pushed = Pushed(
             self.journal,
             lambda: [account.health for account in self._accounts],
+            settings.labels,
             self._live.nudge,
             [folder / Path(name).expanduser() for name in monitor.watched_files],
             self._pace,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from fillbook.facts.model import Claim
 from fillbook.journal.values import BatchOpen, Page
 from fillbook.sources.beside import LONG_TEXT, beside
 from fillbook.sources.pace import Pace
-from fillbook.sources.push import FILE, RANK_PUSH, SOURCE, Accepted, Place, accept, context_of
+from fillbook.sources.push import FILE, RANK_PUSH, SOURCE, Accepted, Labels, accept, context_of
 from fillbook.sources.source import Rejected
 from fillbook.sources.stream import JournalWriter
 
@@ -34,7 +34,7 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """Journals pushed facts, one batch per account; `labels()` are the attached accounts' names.
+    """Journals pushed facts, one batch per account; `labels()` are the accounts' names.
 
     A fact is on disk when `take` returns. `pulled` is called when the book may have grown.
     """
@@ -42,7 +42,7 @@ class Intake:
     def __init__(
         self,
         writer: JournalWriter,
-        labels: Callable[[], Mapping[str, Place]] = dict,
+        labels: Callable[[], Labels] = dict,
         pulled: Callable[[], None] = lambda: None,
     ) -> None:
         self._writer = writer

@@ -11,7 +11,7 @@ are read by their digits. The same line twice is one claim, so sending again is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -52,6 +52,10 @@ class Place(msgspec.Struct, frozen=True):
     account: str | None = None
 
 
+Labels = Mapping[str, Sequence[Place]]
+"""What each name that people gave stands for; a place without venue is that account anywhere."""
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """What of some lines can be remembered, in their order, and which were refused and why."""
 
@@ -62,7 +66,7 @@ class Accepted(msgspec.Struct, frozen=True):
 def accept(
     body: bytes,
     default: Place | None = None,
-    labels: Mapping[str, Place] | None = None,
+    labels: Labels | None = None,
     *,
     file: str = FILE,
     first_line: int = 1,
@@ -70,7 +74,7 @@ def accept(
     """Read lines of JSON; blank ones are skipped, and no line stands in the way of another.
 
     `default` is whose they are where they do not say. `labels` are the names that people gave
-    attached accounts: a line may use one of them as `account`.
+    accounts: a line may use one of them as `account`.
     """
     claims: list[Claim] = []
     rejected: list[Rejected] = []
@@ -124,14 +128,19 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return cells
 
 
-def _placed(cells: dict[str, Any], default: Place, labels: Mapping[str, Place]) -> AnyFact:
+def _placed(cells: dict[str, Any], default: Place, labels: Labels) -> AnyFact:
     """Fill in whose the line is, then read it; what it is comes first."""
     _shape(cells)
     account = cells.get("account", default.account)
     venue = cells.get("venue")
-    known = labels.get(account) if isinstance(account, str) else None
-    if known is not None and venue in (None, known.venue):
-        venue, account = known.venue, known.account
+    known = labels.get(account, ()) if isinstance(account, str) else ()
+    # Whose venue is certain is attached now, and others may be what that account was before.
+    certain = [one for one in known if one.venue and venue in (None, one.venue)]
+    meant = certain or [one for one in known if not one.venue]
+    if len(meant) > 1:
+        raise RowError("account", f"{account} is the label of several accounts: name one's own id")
+    for one in meant:
+        venue, account = one.venue or venue, one.account
     place = {"venue": venue or default.venue, "account": account}
     for name, value in place.items():
         if not value:
