@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -471,6 +471,8 @@ AMOUNTS = st.fractions(0, 10**6, max_denominator=10**6)
 STEPS = st.lists(st.tuples(AMOUNTS, st.booleans()), min_size=2, max_size=12)
 
 
+# Each step waits for the disk, and how long that takes says nothing here.
+@settings(deadline=None)
 @given(steps=STEPS, where=st.uuids())
 def test_counters_only_rise_and_their_difference_is_the_ledger(
     steps: list[tuple[Fraction, bool]], where: object, tmp_path_factory: pytest.TempPathFactory
