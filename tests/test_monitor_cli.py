@@ -54,6 +54,13 @@ def test_metrics_are_totals_and_recent_trades(tmp_path: Path) -> None:
     assert "Recent trades" in text
 
 
+def test_metrics_as_csv_are_the_totals(tmp_path: Path) -> None:
+    book_of(tmp_path, fifteen_trades())
+    (total,) = fillbook(tmp_path, "monitor", "metrics", "--csv").rows
+    assert (total["currency"], total["n"], total["net"]) == ("USDT", "15", "4250")
+    assert fillbook(tmp_path, "performance", "--csv").rows == [total]
+
+
 def test_metrics_take_a_window(tmp_path: Path) -> None:
     book_of(tmp_path, fifteen_trades())
     window = ("--since", "2026-01-01", "--until", "2026-01-03")

@@ -78,9 +78,11 @@ def status(asked: Asked) -> None:
     tell_status(asked)
 
 
-@reading(without=_NOT_READ)
+@reading(without=tuple(name for name in _NOT_READ if name != "csv"))
 def metrics(asked: Asked) -> None:
     """Show how the completed trades did: totals, win rate, best and worst, and the recent ones.
+
+    CSV has the totals only, a row per currency; `fillbook trades --csv` has the trades.
 
     Examples:
       fillbook monitor metrics

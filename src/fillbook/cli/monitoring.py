@@ -16,7 +16,7 @@ from fillbook.cli.lists import Field, columns_of
 from fillbook.cli.monitored import pid_path
 from fillbook.cli.opening import Place, find, folded
 from fillbook.cli.options import Asked
-from fillbook.cli.page import Page, print_json
+from fillbook.cli.page import Page, print_csv, print_json
 from fillbook.cli.shapes import MonitorMetrics, MonitorStatus, OpenPosition
 from fillbook.cli.tables import tone_of
 from fillbook.ground.clock import iso
@@ -96,6 +96,9 @@ def tell_metrics(asked: Asked) -> None:
     recent = tuple(rows[-RECENT_TRADES:])
     if asked.json:
         print_json(MonitorMetrics(seq=seq, head=head, totals=totals, recent=recent))
+        return
+    if asked.csv:
+        print_csv(Performance, totals)
         return
     page = Page()
     for one in totals:
