@@ -311,6 +311,22 @@ def test_as_of_answers_what_was_known_then(tmp_path: Path) -> None:
         assert f"no sequence {none}" in ran.err and f"0 to {last}" in ran.err
 
 
+def test_prices_of_two_venues_in_one_file_are_told_by_venue_and_are_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "marks.csv").write_text(
+        "time,venue,instrument,px,what\n"
+        "2026-01-05T10:00:00Z,binance,BTCUSDT,100,mark\n"
+        "2026-01-05T10:00:00Z,hyperliquid,BTC,100,mark\n"
+    )
+    ran = fillbook(tmp_path, "import", "marks.csv")
+    assert ran.status == 0
+    assert all(venue in ran.out for venue in ("binance", "hyperliquid"))
+    assert "default" not in ran.out
+    again = fillbook(tmp_path, "import", "marks.csv", "--json").json
+    checked("import", again)
+    told = [(file["venue"], file.get("account"), file["marks"]) for file in again["files"]]
+    assert told == [("binance", None, 1), ("hyperliquid", None, 1)]
+
+
 def test_a_retraction_undoes_an_import_and_importing_again_restores_it(tmp_path: Path) -> None:
     book_of(tmp_path)
     before = fillbook(tmp_path, "why", "--json").json["currencies"]

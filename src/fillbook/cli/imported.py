@@ -64,6 +64,9 @@ def _columns(read: Sequence[FileReport], place: Place) -> list[Column]:
         counts("rejected", [file.rejected for file in read]),
         texts("batch", [file.batch_id or UNKNOWN for file in read], 2),
     ]
+    if len({file.path for file in read}) < len(read):
+        # A file that is told in several rows is told by venue and account.
+        columns.insert(2, texts("venue", [file.venue or UNKNOWN for file in read], 1))
     silent = ("conflicts", "marks")
     return [
         column

@@ -114,7 +114,7 @@ class Tally:
             path=path,
             format=opening.source,
             venue=opening.venue,
-            account=opening.account,
+            account=None if self.marks and not told else opening.account,
             batch_id=opening.batch_id if told else None,
             rows=reading.rows,
             claims=self.claims,

@@ -12,8 +12,9 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `rows` counts source rows, `claims` the events they turned into (a round trip is two fills);
     `new + known = claims`, and conflicts (same identity, other content) are among the new.
-    `rejected` is exact, `rejections` lists the first of them. `skipped` says why a file was left
-    alone, `error` why it could not be imported.
+    `account` is None where it had marks only: a price is nobody's. `rejected` is exact,
+    `rejections` lists the first of them. `skipped` says why a file was left alone, `error` why it
+    could not be imported.
     """
 
     path: str
