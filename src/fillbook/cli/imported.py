@@ -64,8 +64,8 @@ def _columns(read: Sequence[FileReport], place: Place) -> list[Column]:
         counts("rejected", [file.rejected for file in read]),
         texts("batch", [file.batch_id or UNKNOWN for file in read], 2),
     ]
-    if len({file.path for file in read}) < len(read):
-        # A file that is told in several rows is told by venue and account.
+    if len({(file.path, file.account) for file in read}) < len(read):
+        # Rows of one file that no account tells apart are told apart by venue.
         columns.insert(2, texts("venue", [file.venue or UNKNOWN for file in read], 1))
     silent = ("conflicts", "marks")
     return [
