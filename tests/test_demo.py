@@ -145,6 +145,8 @@ def test_what_to_try_next_can_be_typed_as_it_stands(
         (tmp_path / "fillbook").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.argv", [called, "demo"])
+    # However long the path and narrow the terminal.
+    monkeypatch.setenv("COLUMNS", "60")
     done = CliRunner().invoke(app, ["demo", "--once", "--dir", str(book.parent)])
     assert done.exit_code == 0, done.output
     assert f"  {typed} why --by account --book {book}" in done.stdout.splitlines()

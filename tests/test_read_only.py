@@ -138,6 +138,7 @@ DOORS = {
     "cli/monitoring.py": "asks the running monitor for its health",
     "cli/configured.py": "looks whether a port of this machine is taken",
     "monitor/serving.py": "listens",
+    "sim/venues/front.py": "listens, and asks for names under .invalid, which nobody has",
     "sim/venues/wire.py": "listens",
 }
 

@@ -119,7 +119,6 @@ def demo(
       fillbook demo --once
     """
     from fillbook.cli.options import Asked
-    from fillbook.cli.page import Page
     from fillbook.cli.progress import progress
     from fillbook.cli.reading import show_answer
     from fillbook.sim.demo import run_demo, what_next
@@ -132,11 +131,8 @@ def demo(
         book = run_demo(folder, say=print, progress=report)
     print()
     show_answer(Asked(book=book))
-    page = Page()
-    page.gap()
-    for line in what_next(book, once=once, program=_typed()):
-        page.line(line)
-    page.print()
+    # Not folded to the page: a command that is broken in two cannot be typed.
+    print("", *what_next(book, once=once, program=_typed()), sep="\n")
     if not once:
         raise typer.Exit(_go_on(book))
 
