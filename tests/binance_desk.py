@@ -129,7 +129,8 @@ class Desk:
     def true_fills(self) -> list[Row]:
         return sorted(
             (
-                *(fill.ts_ms, fill.market.symbol, str(fill.fill_id), str(fill.order_id), fill.side),
+                *(fill.ts_ms, self.world.name(fill.market, fill.ts_ms), str(fill.fill_id)),
+                *(str(fill.order_id), fill.side),
                 *(fill.px, fill.qty, fill.fee, fill.fee_asset, fill.liquidity),
                 *(fill.position_side, fill.closed_pnl),
             )
@@ -141,7 +142,7 @@ class Desk:
 
     def true_payments(self) -> list[Row]:
         return sorted(
-            (p.ts_ms, p.market.symbol, p.amount, p.market.quote)
+            (p.ts_ms, self.world.name(p.market, p.ts_ms), p.amount, p.market.quote)
             for p in self.world.funding(self.who)
         )
 
@@ -155,7 +156,7 @@ class Desk:
     def true_charges(self) -> list[Row]:
         told: list[Row] = []
         for fill in self.world.fills(self.who):
-            place = (fill.market.symbol, str(fill.fill_id))
+            place = (self.world.name(fill.market, fill.ts_ms), str(fill.fill_id))
             if fill.fee:
                 told.append((fill.ts_ms, "commission", *place, fill.fee, fill.fee_asset))
             if fill.closed_pnl:

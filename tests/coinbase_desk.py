@@ -122,7 +122,8 @@ class Desk:
     def true_fills(self) -> list[Row]:
         return sorted(
             (
-                *(fill.ts_ms, fill.market.symbol, order_id_of(fill.order_id), fill.side, fill.px),
+                *(fill.ts_ms, self.world.name(fill.market, fill.ts_ms)),
+                *(order_id_of(fill.order_id), fill.side, fill.px),
                 *(fill.qty, fill.fee, fill.fee_asset, fill.liquidity),
             )
             for fill in self.world.truth(self.who).fills

@@ -322,7 +322,12 @@ async def _compare(row: Row, desk: Any, outcome: Outcome) -> None:
 
 def _positions(desk: Any) -> tuple[int, list[tuple[object, ...]]]:
     """Return how many positions in contracts the world holds or the book has ever had, and those
-    that are not what they should be: (position, ours, theirs)."""
+    that are not what they should be: (position, ours, theirs).
+
+    Of a market that goes on under another name nothing tells that both names are one.
+    """
+    renamed = {market.symbol for market in desk.world.renamed}
+    renamed |= {name for _, name in desk.world.renamed.values()}
     ledger = fold_claims(desk.journal.claims())
     ours = {
         (key.instrument, key.position_side): from_scaled(
@@ -337,7 +342,7 @@ def _positions(desk: Any) -> tuple[int, list[tuple[object, ...]]]:
         for each in desk.world.positions(desk.who)
         if each.market.contract != "spot"
     }
-    places = sorted(ours.keys() | theirs.keys())
+    places = sorted(p for p in ours.keys() | theirs.keys() if p[0] not in renamed)
     both = [(place, ours.get(place, 0), theirs.get(place, 0)) for place in places]
     return len(both), [each for each in both if each[1] != each[2]]
 
