@@ -13,6 +13,7 @@ import msgspec
 
 from fillbook.facts.identity import key_of
 from fillbook.facts.model import Claim, Span
+from fillbook.resolve.statements import united
 from fillbook.sources.source import RANK_API
 from fillbook.sources.stream import Gap, Stream
 
@@ -48,7 +49,7 @@ class CoverageLog:
 
     def cover(self, from_ns: int, until_ns: int) -> None:
         """Note a stretch whose rows are journaled, or are about to be."""
-        self._pending = _united([*self._pending, (from_ns, until_ns)])
+        self._pending = united([*self._pending, (from_ns, until_ns)])
 
     @contextmanager
     def covering(self, stretch: tuple[int, int] | None) -> Iterator[None]:
@@ -124,16 +125,6 @@ class CoverageLog:
             key = key_of(start, "span", stream.name, component, span.state, end, said_ns)
             claims.append(Claim(span, key))
         return claims
-
-
-def _united(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    united: list[tuple[int, int]] = []
-    for start, end in sorted(stretches):
-        if united and start <= united[-1][1]:
-            united[-1] = (united[-1][0], max(end, united[-1][1]))
-        else:
-            united.append((start, end))
-    return united
 
 
 def _without(gap: Gap | None, start: int, end: int) -> Gap | None:

@@ -14,7 +14,6 @@ import numpy as np
 from fillbook.analysis.reconcile.answer import Check, CheckName, NearFill
 from fillbook.analysis.reconcile.nearby import (
     SETTLE_NS,
-    Interval,
     covered,
     fill_rows,
     fills_around,
@@ -29,6 +28,7 @@ from fillbook.ledger.columns import VENUE_PNL
 from fillbook.ledger.group import GroupLedger
 from fillbook.ledger.ledger import Ledger
 from fillbook.resolve.event import GroupKey
+from fillbook.resolve.statements import Interval
 
 COMMISSION = "commission"
 RESULT = "realized pnl"

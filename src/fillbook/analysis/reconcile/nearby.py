@@ -14,12 +14,12 @@ from fillbook.ground.exact import scaled_text
 from fillbook.ledger import layout
 from fillbook.ledger.group import GroupLedger
 from fillbook.resolve.event import GroupKey, SourceCoverage
+from fillbook.resolve.statements import Interval, united
 
 # Late rows are normal for so long: until then their absence proves nothing.
 SETTLE_NS = 10 * MINUTE_NS
 MOST_FILLS = 8
 Rows = npt.NDArray[np.int64]
-Interval = tuple[int, int]
 
 
 def fill_rows(group: GroupLedger, since_ns: int, until_ns: int) -> Rows:
@@ -61,20 +61,13 @@ def covered(
     coverage: Iterable[SourceCoverage], key: GroupKey, component: Component
 ) -> list[Interval]:
     """Return the intervals in which some source promises a component of a group, in order."""
-    told = sorted(
+    return united(
         (each.coverage.from_ns, each.coverage.until_ns)
         for each in coverage
         if (each.venue, each.account) == (key.venue, key.account)
         and each.coverage.component == component
         and each.coverage.instrument in (None, key.instrument)
     )
-    united: list[Interval] = []
-    for start_ns, until_ns in told:
-        if united and start_ns <= united[-1][1]:
-            united[-1] = (united[-1][0], max(united[-1][1], until_ns))
-        else:
-            united.append((start_ns, until_ns))
-    return united
 
 
 def holds(intervals: Sequence[Interval], since_ns: int, until_ns: int) -> bool:

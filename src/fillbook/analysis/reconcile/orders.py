@@ -10,7 +10,6 @@ import msgspec
 
 from fillbook.analysis.reconcile.answer import Check, CheckName, NearFill
 from fillbook.analysis.reconcile.nearby import (
-    Interval,
     covered,
     fill_rows,
     fills_around,
@@ -25,6 +24,7 @@ from fillbook.ground.exact import decimals_of, from_scaled, plain_text
 from fillbook.ledger.group import GroupLedger
 from fillbook.ledger.ledger import Ledger
 from fillbook.resolve.event import GroupKey
+from fillbook.resolve.statements import Interval
 
 _MOST_IDS = 20
 _END_NS = (1 << 63) - 1
